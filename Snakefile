@@ -1,0 +1,103 @@
+"""CREAM: a language model improves itself from its own judgements, as a reproducible study.
+
+    snakemake --cores all                  the default study
+    snakemake --cores all TARGET           one stage: assets, data, sft, sample, score,
+                                           consistency, pairs, train, evaluate or tables
+    snakemake --cores all PATH             any single artifact (results/README.md)
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/assets.smk"
+include: "rules/data.smk"
+include: "rules/sft.smk"
+include: "rules/sample.smk"
+include: "rules/score.smk"
+include: "rules/consistency.smk"
+include: "rules/pairs.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/tables.smk"
+
+
+localrules:
+    all,
+    assets,
+    data,
+    sft,
+    sample,
+    score,
+    consistency,
+    pairs,
+    train,
+    evaluate,
+    tables,
+
+
+rule all:
+    default_target: True
+    input:
+        TABLES,
+        SPLIT_CHECKS,
+
+
+rule assets:
+    input:
+        BASE_MODELS,
+
+
+rule data:
+    input:
+        SPLITS,
+        SPLIT_CHECKS,
+
+
+rule sft:
+    input:
+        SFT_MODELS,
+
+
+rule sample:
+    input:
+        SAMPLES,
+
+
+rule score:
+    input:
+        LOGPROBS,
+
+
+rule consistency:
+    input:
+        CONSISTENCIES,
+
+
+rule pairs:
+    input:
+        PAIRS,
+
+
+rule train:
+    input:
+        TRAINED_MODELS,
+
+
+rule evaluate:
+    input:
+        EVALUATIONS,
+
+
+rule tables:
+    input:
+        TABLES,
+
+
+onsuccess:
+    show_summary()

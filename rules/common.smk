@@ -1,0 +1,122 @@
+"""What every rule file shares: the checked config, the study's files, and flags for scripts."""
+
+import json
+import os
+import shlex
+import sys
+from itertools import product
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+from cream.errors import UserError
+from cream.fingerprint import code_digest, environment_digest
+from cream.paths import policy
+from cream.settings import check_config
+
+# Jobs run with the very Python that runs Snakemake, also where its environment isn't activated.
+os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
+
+try:
+    if not Path("scripts/cream").is_dir():
+        raise UserError("snakemake must run in the project's own folder, where Snakefile and scripts/ are")
+    check_config(config, Path(workflow.basedir) / "schemas/config.schema.json")
+except UserError as mistake:
+    raise WorkflowError(str(mistake)) from None
+
+
+wildcard_constraints:
+    model="[a-z0-9][a-z0-9._-]*",
+    method="[a-z0-9][a-z0-9._-]*",
+    task="[a-z0-9][a-z0-9._-]*",
+    seed=r"\d+",
+    t=r"\d+",
+    scorer=r"M\d+",
+
+
+STUDY = config["study"]
+ROUNDS = range(1, STUDY["iterations"] + 1)
+METHODS = [name for name in STUDY["methods"] if not config["methods"][name].get("stop_at_m1")]
+RUNS = list(product(STUDY["models"], STUDY["seeds"]))
+# Every policy of the study, as the folder it lives in; M0 and M1 once, however many methods.
+TRAINED = [policy(m, s, method, t + 1) for m, s in RUNS for method in METHODS for t in ROUNDS]
+POLICIES = (
+    [policy(m, None, None, 0) for m in STUDY["models"]] + [policy(m, s, None, 1) for m, s in RUNS] + TRAINED
+)
+# Every iteration of every method: (model, seed, method, t), and its folder.
+ITERATIONS = list(product(STUDY["models"], STUDY["seeds"], METHODS, ROUNDS))
+ITERATION_FOLDERS = [f"results/{m}/seed{s}/{method}/iter{t}" for m, s, method, t in ITERATIONS]
+
+BASE_MODELS = [f"{policy(m, None, None, 0)}/model.json" for m in STUDY["models"]]
+SPLIT_CHECKS = [f"results/tables/splits/{m}.csv" for m in STUDY["models"]]
+SPLITS = [
+    f"results/{m}/data/{split}.parquet"
+    for m in STUDY["models"]
+    for split in ["sft", *(f"prompts/iter{t}" for t in ROUNDS), *(f"eval/{task}" for task in STUDY["evaluate"])]
+]
+SFT_MODELS = [f"{policy(m, s, None, 1)}/model.json" for m, s in RUNS]
+# Several methods share M1's samples and scores: each file once.
+SAMPLES = sorted({f"{policy(*at)}/samples.parquet" for at in ITERATIONS})
+LOGPROBS = sorted(
+    {
+        f"{policy(m, s, method, t)}/logprobs/M{scorer}.parquet"
+        for m, s, method, t in ITERATIONS
+        for scorer in (0, t - 1, t)
+    }
+)
+CONSISTENCIES = [f"{folder}/consistency.parquet" for folder in ITERATION_FOLDERS]
+PAIRS = [f"{folder}/pairs.parquet" for folder in ITERATION_FOLDERS]
+TRAINED_MODELS = [f"{folder}/model.json" for folder in TRAINED]
+EVALUATIONS = [f"{folder}/eval/{task}.json" for folder in POLICIES for task in STUDY["evaluate"]]
+TABLES = [
+    "results/tables/accuracy.csv",
+    "results/tables/consistency.csv",
+    "results/tables/summary.txt",
+    "results/figures/iterations.svg",
+    "results/figures/iterations.png",
+]
+
+
+def flags(**settings):
+    """Command-line flags with their names: Snakemake compares params as a set of bare values, so
+    two settings that swap their numbers would go unseen as separate params."""
+    words = []
+    for name, value in settings.items():
+        words += [f"--{name.replace('_', '-')}", json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)]
+    return shlex.join(words)
+
+
+def run_flags(stage):
+    """The flags of a stage that runs a model."""
+    compute = config["compute"]
+    return flags(engine=compute["engine"], precision=compute["precision"], threads=compute["threads"][stage])
+
+
+def training_flags(stage, seed):
+    """The flags that both kinds of training share."""
+    lora = {f"lora_{name}": value for name, value in config["lora"].items()}
+    return flags(**config[stage], **lora, seed=seed)
+
+
+def made_by(script):
+    """The code and the packages a stage's result depends on, neither of which Snakemake watches."""
+    path = Path(workflow.basedir) / "scripts" / script
+    return f"code {code_digest(path)} packages {environment_digest(path)}"
+
+
+def weights(folder):
+    """A model as input: its folder must be there, but only its digests say whether it changed."""
+    return {"model": ancient(f"{folder}/model"), "digests": f"{folder}/model.json"}
+
+
+def base_of(wildcards):
+    """M0 as input of a stage that may read an adapter."""
+    folder = policy(wildcards.model, None, None, 0)
+    return {"base": ancient(f"{folder}/model"), "base_digests": f"{folder}/model.json"}
+
+
+def show_summary():
+    """Print what was found, once, from the Snakemake the user started."""
+    summary = Path("results/tables/summary.txt")
+    if workflow.is_main_process and summary.exists():
+        print("\n" + summary.read_text(encoding="utf-8"), file=sys.stderr)

@@ -1,0 +1,34 @@
+"""Evaluation: every model on every held-out task.
+
+Needs: results/{model}/data/eval/{task}.parquet, the model.
+Makes: results/{model}/…/M{t}/eval/{task}.json
+"""
+
+
+rule evaluate_model:
+    input:
+        unpack(base_of),
+        model=ancient("results/{model}/{policy}/model"),
+        digests="results/{model}/{policy}/model.json",
+        split="results/{model}/data/eval/{task}.parquet",
+    output:
+        result="results/{model}/{policy}/eval/{task}.json",
+    log:
+        "results/logs/evaluate_model/{model}/{policy}/{task}.log",
+    benchmark:
+        "results/benchmarks/evaluate_model/{model}/{policy}/{task}.tsv"
+    threads: config["compute"]["threads"]["evaluate"]
+    wildcard_constraints:
+        policy=r"base/M0|seed\d+/[a-z0-9._-]+/M\d+",
+    params:
+        flags=flags(**config["evaluate"]),
+        run=run_flags("evaluate"),
+        made_by=made_by("evaluate_model.py"),
+    shell:
+        "python scripts/evaluate_model.py"
+        " --split {input.split:q}"
+        " --model {input.model:q}"
+        " --base {input.base:q}"
+        " {params.flags}"
+        " {params.run}"
+        " --result {output.result:q} 2>&1 | tee {log:q}"

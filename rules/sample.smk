@@ -1,0 +1,35 @@
+"""Sampling: N responses of M{t} to the prompts of iteration t.
+
+Needs: results/{model}/data/prompts/iter{t}.parquet, M{t}.
+Makes: results/{model}/seed{seed}/{method}/M{t}/samples.parquet
+"""
+
+
+def current_policy(wildcards):
+    return weights(policy(wildcards.model, wildcards.seed, wildcards.method, int(wildcards.t)))
+
+
+rule sample_responses:
+    input:
+        unpack(current_policy),
+        unpack(base_of),
+        prompts="results/{model}/data/prompts/iter{t}.parquet",
+    output:
+        samples="results/{model}/seed{seed}/{method}/M{t}/samples.parquet",
+    log:
+        "results/logs/sample_responses/{model}/seed{seed}/{method}/M{t}.log",
+    benchmark:
+        "results/benchmarks/sample_responses/{model}/seed{seed}/{method}/M{t}.tsv"
+    threads: config["compute"]["threads"]["sample"]
+    params:
+        flags=lambda wildcards: flags(**config["sample"], seed=wildcards.seed, iteration=wildcards.t),
+        run=run_flags("sample"),
+        made_by=made_by("sample_responses.py"),
+    shell:
+        "python scripts/sample_responses.py"
+        " --prompts {input.prompts:q}"
+        " --model {input.model:q}"
+        " --base {input.base:q}"
+        " {params.flags}"
+        " {params.run}"
+        " --samples {output.samples:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,71 @@
+"""Tables, figure and summary of the whole study.
+
+Needs: every evaluation and every consistency table.
+Makes: results/tables/{accuracy,consistency}.csv, results/tables/summary.txt,
+       results/figures/iterations.{svg,png}
+"""
+
+
+rule make_tables:
+    input:
+        evaluations=EVALUATIONS,
+        consistencies=CONSISTENCIES,
+    output:
+        accuracy="results/tables/accuracy.csv",
+        consistency="results/tables/consistency.csv",
+    log:
+        "results/logs/make_tables.log",
+    benchmark:
+        "results/benchmarks/make_tables.tsv"
+    params:
+        flags=flags(**config["statistics"]),
+        made_by=made_by("make_tables.py"),
+    shell:
+        "python scripts/make_tables.py"
+        " --evaluations {input.evaluations:q}"
+        " --consistencies {input.consistencies:q}"
+        " {params.flags}"
+        " --accuracy {output.accuracy:q}"
+        " --consistency {output.consistency:q} 2>&1 | tee {log:q}"
+
+
+rule draw_figure:
+    input:
+        accuracy="results/tables/accuracy.csv",
+        consistency="results/tables/consistency.csv",
+    output:
+        svg="results/figures/iterations.svg",
+        png="results/figures/iterations.png",
+    log:
+        "results/logs/draw_figure.log",
+    benchmark:
+        "results/benchmarks/draw_figure.tsv"
+    params:
+        made_by=made_by("draw_figure.py"),
+    shell:
+        "python scripts/draw_figure.py"
+        " --accuracy {input.accuracy:q}"
+        " --consistency {input.consistency:q}"
+        " --svg {output.svg:q}"
+        " --png {output.png:q} 2>&1 | tee {log:q}"
+
+
+rule write_summary:
+    input:
+        accuracy="results/tables/accuracy.csv",
+        consistency="results/tables/consistency.csv",
+    output:
+        summary="results/tables/summary.txt",
+    log:
+        "results/logs/write_summary.log",
+    benchmark:
+        "results/benchmarks/write_summary.tsv"
+    params:
+        flags=flags(level=config["statistics"]["level"]),
+        made_by=made_by("write_summary.py"),
+    shell:
+        "python scripts/write_summary.py"
+        " --accuracy {input.accuracy:q}"
+        " --consistency {input.consistency:q}"
+        " {params.flags}"
+        " --summary {output.summary:q} 2>&1 | tee {log:q}"

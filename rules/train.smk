@@ -1,0 +1,44 @@
+"""Preference training: M{t} → M{t+1} on the pairs of iteration t.
+
+Needs: results/{model}/seed{seed}/{method}/iter{t}/pairs.parquet, M{t}.
+Makes: results/{model}/seed{seed}/{method}/M{t+1}/model
+"""
+
+
+def step_before(wildcards):
+    """The model this one starts from, and the pairs it is trained on."""
+    t = int(wildcards.t) - 1
+    return {
+        **weights(policy(wildcards.model, wildcards.seed, wildcards.method, t)),
+        "pairs": f"results/{wildcards.model}/seed{wildcards.seed}/{wildcards.method}/iter{t}/pairs.parquet",
+    }
+
+
+rule train_policy:
+    input:
+        unpack(step_before),
+        unpack(base_of),
+    output:
+        model=directory("results/{model}/seed{seed}/{method}/M{t}/model"),
+        digests="results/{model}/seed{seed}/{method}/M{t}/model.json",
+    log:
+        "results/logs/train_policy/{model}/seed{seed}/{method}/M{t}.log",
+    benchmark:
+        "results/benchmarks/train_policy/{model}/seed{seed}/{method}/M{t}.tsv"
+    threads: config["compute"]["threads"]["train"]
+    wildcard_constraints:
+        method="(?!sft/)[a-z0-9][a-z0-9._-]*",
+    params:
+        flags=lambda wildcards: training_flags("train", wildcards.seed),
+        beta=lambda wildcards: flags(**method_of(wildcards, "beta")),
+        run=run_flags("train"),
+        made_by=made_by("train_policy.py"),
+    shell:
+        "python scripts/train_policy.py"
+        " --pairs {input.pairs:q}"
+        " --start {input.model:q}"
+        " --base {input.base:q}"
+        " {params.beta}"
+        " {params.flags}"
+        " {params.run}"
+        " --model {output.model:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,122 @@
+"""What an engine is: the only doorway between the study and whatever runs the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+Tokens = Sequence[int]
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where a policy lies on disk.
+
+    `folder` holds either whole weights or a LoRA adapter; `base` is the folder of M0, which an
+    adapter is added to (ignored for whole weights).
+    """
+
+    folder: Path
+    base: Path
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One templated prompt and the seed of each response wanted for it (one seed per response)."""
+
+    prompt_id: str
+    ids: Tokens
+    seeds: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How to turn next-token probabilities into tokens. Temperature 0 is greedy."""
+
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+    prompts_per_batch: int
+
+
+@dataclass(frozen=True)
+class Response:
+    """One generated response: exactly the sampled ids (the end token only if it was sampled),
+    its text, and why it ended: `stop` (end token) or `length` (token limit)."""
+
+    ids: list[int]
+    text: str
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class ScoringGroup:
+    """Responses that share one prompt, to be scored together."""
+
+    prompt_ids: Tokens
+    responses: Sequence[Tokens]
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """The settings that both kinds of training share (paper, section "Experimental setup")."""
+
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    micro_batch_size: int
+    warmup_ratio: float
+    weight_decay: float
+    max_grad_norm: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Lora:
+    """LoRA on every linear layer of the transformer blocks; rank 0 means full-parameter training."""
+
+    rank: int
+    alpha: float
+    dropout: float
+
+
+class Sampler(Protocol):
+    """Generates responses with one policy."""
+
+    tokenizer: object
+
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Response]]:
+        """Responses for every prompt, in the prompts' order, one per seed of the prompt."""
+        ...
+
+
+class Scorer(Protocol):
+    """Computes log-probabilities of given responses under one policy."""
+
+    def score(self, groups: Sequence[ScoringGroup], groups_per_batch: int) -> list[list[float]]:
+        """Sum of log-probabilities (nats) of each response's ids given its group's prompt."""
+        ...
+
+
+class Trainer(Protocol):
+    """Trains one policy and writes the result, weights and tokenizer, to a folder."""
+
+    tokenizer: object
+
+    def finetune(
+        self, examples: Sequence[tuple[Tokens, Tokens]], optimisation: Optimisation, lora: Lora, out: Path
+    ) -> list[dict]:
+        """Supervised fine-tuning on (prompt_ids, response_ids); returns the log, one entry a step."""
+        ...
+
+    def train_preferences(
+        self, pairs: Sequence[dict], beta: float, optimisation: Optimisation, lora: Lora, out: Path
+    ) -> list[dict]:
+        """Preference training on weighted pairs; returns the log, one entry a step.
+
+        Each pair has prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps
+        (nats, summed over the response) and weight (C).
+        """
+        ...

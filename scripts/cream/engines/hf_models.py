@@ -1,0 +1,105 @@
+"""Load and save policies with transformers and peft: whole weights, or a LoRA adapter on M0."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from cream.engines.base import Lora, ModelFiles
+from cream.errors import UserError
+
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def is_adapter(folder: Path) -> bool:
+    return (folder / "adapter_config.json").is_file()
+
+
+def _load_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            attn_implementation="sdpa",
+        )
+    except (OSError, ValueError) as problem:
+        reason = str(problem).strip().splitlines()[0]
+        raise UserError(f"{folder} can't be loaded as a safetensors model: {reason}") from problem
+    # `logits_to_keep` hands the head a slice, and torch multiplies a sliced batch by copying the
+    # whole head once per row; made contiguous first, it is one matrix product.
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))
+    return model
+
+
+def load_for_inference(files: ModelFiles, precision: str) -> PreTrainedModel:
+    """The policy in evaluation mode, all of it in `precision`.
+
+    An adapter stays beside the weights it adapts: merged into bfloat16 weights, a step as small
+    as one preference iteration would be rounded away.
+    """
+    dtype = DTYPES[precision]
+    if is_adapter(files.folder):
+        model = PeftModel.from_pretrained(_load_weights(files.base, dtype), files.folder)
+        model = model.to(dtype)
+    else:
+        model = _load_weights(files.folder, dtype)
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_for_training(files: ModelFiles, precision: str, lora: Lora, seed: int) -> PreTrainedModel:
+    """The policy ready to train: the trained parameters are always float32.
+
+    With LoRA the frozen weights are in `precision` and the adapter, new or carried on from the
+    previous iteration, in float32. Without, all weights are float32 masters and only the
+    forward pass runs in `precision`.
+    """
+    if lora.rank == 0:
+        if is_adapter(files.folder):
+            raise UserError(f"{files.folder} is a LoRA adapter but lora.rank is 0: rebuild it or set a rank")
+        return _load_weights(files.folder, torch.float32)
+    frozen = _load_weights(files.base if is_adapter(files.folder) else files.folder, DTYPES[precision])
+    if is_adapter(files.folder):
+        return PeftModel.from_pretrained(frozen, files.folder, is_trainable=True)
+    torch.manual_seed(seed)
+    return get_peft_model(frozen, lora_config(lora))
+
+
+def lora_config(lora: Lora) -> LoraConfig:
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write the policy and its tokenizer to `folder` (safetensors only)."""
+    if isinstance(model, PeftModel):
+        _save_adapter(model, folder)
+    else:
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _save_adapter(model: PeftModel, folder: Path) -> None:
+    # The adapter names its base by the study's own word: a path would make the artifact
+    # differ from folder to folder.
+    model.peft_config["default"].base_model_name_or_path = "M0"
+    model.save_pretrained(folder, selected_adapters=["default"])
+    config_file = folder / "adapter_config.json"
+    config = json.loads(config_file.read_text())
+    for key, value in config.items():
+        if isinstance(value, list):  # sets inside peft: their order changes with the hash seed
+            config[key] = sorted(value)
+    config_file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    (folder / "README.md").unlink(missing_ok=True)  # peft's template card, empty of facts

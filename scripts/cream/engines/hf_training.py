@@ -1,0 +1,210 @@
+"""Supervised and preference training with TRL, fed with ids: nothing is templated a second time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+from cream.engines.base import Lora, ModelFiles, Optimisation, ScoringGroup, Tokens
+from cream.engines.hf_models import load_for_training, save_policy
+from cream.engines.packing import PackedBatch, pack, response_logprobs
+from cream.engines.tokens import load_tokenizer
+from cream.loss import preference_loss
+
+IGNORED = -100  # the label that torch's cross-entropy leaves out
+
+
+class TransformersTrainer:
+    """See `cream.engines.base.Trainer`."""
+
+    def __init__(self, files: ModelFiles, precision: str):
+        self.files = files
+        self.precision = precision
+        self.tokenizer = load_tokenizer(files.folder)
+
+    def finetune(
+        self, examples: Sequence[tuple[Tokens, Tokens]], optimisation: Optimisation, lora: Lora, out: Path
+    ) -> list[dict]:
+        model = load_for_training(self.files, self.precision, lora, optimisation.seed)
+        steps = finetune(model, self.tokenizer, examples, optimisation, self.precision)
+        save_policy(model, self.tokenizer, out)
+        return steps
+
+    def train_preferences(
+        self, pairs: Sequence[dict], beta: float, optimisation: Optimisation, lora: Lora, out: Path
+    ) -> list[dict]:
+        model = load_for_training(self.files, self.precision, lora, optimisation.seed)
+        steps = train_preferences(model, self.tokenizer, pairs, beta, optimisation, self.precision)
+        save_policy(model, self.tokenizer, out)
+        return steps
+
+
+def supervised_example(prompt_ids: Sequence[int], response_ids: Sequence[int]) -> dict[str, list[int]]:
+    """Ids and labels of one SFT example: only response tokens carry a label."""
+    return {
+        "input_ids": [*prompt_ids, *response_ids],
+        "labels": [IGNORED] * len(prompt_ids) + list(response_ids),
+    }
+
+
+def _trainer_settings(optimisation: Optimisation, precision: str, folder: str) -> dict:
+    accumulation, rest = divmod(optimisation.batch_size, optimisation.micro_batch_size)
+    if rest:
+        raise ValueError("batch_size must be a multiple of micro_batch_size")
+    return {
+        "output_dir": folder,
+        "learning_rate": optimisation.learning_rate,
+        "num_train_epochs": optimisation.epochs,
+        "per_device_train_batch_size": optimisation.micro_batch_size,
+        "gradient_accumulation_steps": accumulation,
+        "warmup_steps": optimisation.warmup_ratio,
+        "lr_scheduler_type": "cosine",
+        "weight_decay": optimisation.weight_decay,
+        "max_grad_norm": optimisation.max_grad_norm,
+        "seed": optimisation.seed,
+        "data_seed": optimisation.seed,
+        "bf16": precision == "bfloat16",
+        "use_cpu": not torch.cuda.is_available(),
+        "gradient_checkpointing": False,
+        "max_length": None,
+        "logging_steps": 1,
+        "logging_first_step": True,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+
+
+class ProgressLine(TrainerCallback):
+    """One line per optimiser step: where we are and what the loss is."""
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if state.is_world_process_zero and logs and "loss" in logs:
+            print(f"step {state.global_step}/{state.max_steps}: loss {logs['loss']:.4f}", flush=True)
+
+
+class ResponseOnlySFTTrainer(SFTTrainer):
+    """TRL's SFT trainer, with logits only from the first labelled position of the batch on.
+
+    TRL's fused head projects every position where Triton isn't there, prompt and padding too.
+    """
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = inputs["labels"]
+        from_first_label = int(labels.shape[1] - (labels != IGNORED).any(dim=0).nonzero()[0])
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            use_cache=False,
+            logits_to_keep=from_first_label + 1,  # the position before predicts the first label
+        )
+        kept = labels[:, -from_first_label:]
+        real = kept != IGNORED
+        summed = F.cross_entropy(outputs.logits[:, :-1][real].float(), kept[real], reduction="sum")
+        loss = summed / (real.sum() if num_items_in_batch is None else num_items_in_batch)
+        return (loss, outputs) if return_outputs else loss
+
+
+def finetune(model, tokenizer, examples, optimisation: Optimisation, precision: str) -> list[dict]:
+    """Train `model` in place on (prompt_ids, response_ids) examples; returns the step log."""
+    dataset = Dataset.from_list([supervised_example(*example) for example in examples])
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = ResponseOnlySFTTrainer(
+            model=model,
+            args=SFTConfig(
+                **_trainer_settings(optimisation, precision, scratch),
+                dataset_kwargs={"skip_prepare_dataset": True},
+                remove_unused_columns=False,
+            ),
+            train_dataset=dataset,
+            processing_class=tokenizer,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(ProgressLine())
+        trainer.train()
+    return _step_log(trainer)
+
+
+class PairCollator:
+    """Packs pairs with their prompt computed once and carries the numbers training reads."""
+
+    def __init__(self, pad_id: int):
+        self.pad_id = pad_id
+
+    def __call__(self, pairs: list[dict]) -> dict:
+        groups = [ScoringGroup(pair["prompt_ids"], [pair["chosen_ids"], pair["rejected_ids"]]) for pair in pairs]
+        batch = vars(pack(groups, self.pad_id))
+        for name in ("ref_chosen_logps", "ref_rejected_logps", "weight"):
+            batch[name] = torch.tensor([pair[name] for pair in pairs], dtype=torch.float32)
+        return batch
+
+
+class WeightedDPOTrainer(DPOTrainer):
+    """TRL's DPO trainer with a weight per pair and no reference model.
+
+    `L = C·(−log σ(u)) + (1 − C)·(−log σ(−u))` (paper, Algorithm 1): TRL's own losses have no
+    per-pair weight. The reference log-probabilities come with the pairs, so nothing is computed
+    for them here.
+    """
+
+    def _prepare_dataset(self, dataset, *args, **kwargs):
+        return dataset  # already token ids
+
+    def _precompute_ref_logps(self, dataset, *args, **kwargs):
+        return dataset  # already in the pairs
+
+    def _compute_loss(self, model, inputs, return_outputs):
+        batch = PackedBatch(**{name: inputs[name] for name in PackedBatch.__dataclass_fields__})
+        chosen, rejected = response_logprobs(model, batch).unbind(dim=1)
+        chosen_ratio = chosen - inputs["ref_chosen_logps"]
+        rejected_ratio = rejected - inputs["ref_rejected_logps"]
+        u = self.beta * (chosen_ratio - rejected_ratio)
+        loss = preference_loss(u, inputs["weight"]).mean()
+        self._note("rewards/chosen", self.beta * chosen_ratio)
+        self._note("rewards/rejected", self.beta * rejected_ratio)
+        self._note("rewards/margins", u)
+        self._note("weight", inputs["weight"])
+        return (loss, None) if return_outputs else loss
+
+    def _note(self, name: str, values: torch.Tensor) -> None:
+        gathered = self.accelerator.gather(values.detach())
+        self._metrics["train"][name].append(gathered.mean().item())
+
+
+def train_preferences(
+    model, tokenizer, pairs: Sequence[dict], beta: float, optimisation: Optimisation, precision: str
+) -> list[dict]:
+    """Train `model` in place on weighted pairs; returns the step log.
+
+    Each pair has prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps
+    (nats, summed over the response) and weight (C).
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = WeightedDPOTrainer(
+            model=model,
+            args=DPOConfig(
+                **_trainer_settings(optimisation, precision, scratch),
+                beta=beta,
+                precompute_ref_log_probs=True,
+                remove_unused_columns=False,
+            ),
+            data_collator=PairCollator(tokenizer.pad_token_id),
+            train_dataset=Dataset.from_list(list(pairs)),
+            processing_class=tokenizer,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(ProgressLine())
+        trainer.train()
+    return _step_log(trainer)
+
+
+def _step_log(trainer) -> list[dict]:
+    return [entry for entry in trainer.state.log_history if "loss" in entry]

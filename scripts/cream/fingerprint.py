@@ -1,0 +1,136 @@
+"""What a stage's result depends on besides its inputs: the code it runs and the packages it uses.
+
+Snakemake watches neither imported modules nor, without conda, the packages. Both become
+parameters of every rule: the digest of a script and of all project modules it imports, free of
+comments and docstrings, and the versions of the packages those import, with everything these
+require in turn. Only the standard library is used here: every cluster job computes this anew.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+LIBRARY = Path(__file__).resolve().parent.parent
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def code_digest(script: Path) -> str:
+    """SHA-256 over the syntax trees of `script` and the project modules it imports, directly or
+    through others. Comments, docstrings and layout don't count; everything else does."""
+    digest = hashlib.sha256()
+    for path in _closure(script.resolve()):
+        digest.update(path.name.encode() + b"\0" + _tree_without_docstrings(path).encode())
+    return digest.hexdigest()
+
+
+def stage_packages(script: Path) -> dict[str, str]:
+    """Installed name → version of every package the script's code imports and those they need."""
+    imported = {name for path in _closure(script.resolve()) for name in _imports(path)[1]}
+    owners = _distributions_by_module()
+    wanted = sorted(owner for name in imported for owner in owners.get(name, ()))
+    versions: dict[str, str] = {}
+    while wanted:
+        name = wanted.pop()
+        if name in versions:
+            continue
+        found = _installed(name)
+        if found is not None:
+            versions[name], needs = found
+            wanted.extend(needs)
+    return dict(sorted(versions.items()))
+
+
+def environment_digest(script: Path) -> str:
+    """SHA-256 of the Python version and of `stage_packages`."""
+    facts = [f"python {sys.version_info.major}.{sys.version_info.minor}"]
+    facts += [f"{name} {version}" for name, version in stage_packages(script).items()]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+@cache
+def _closure(script: Path) -> tuple[Path, ...]:
+    """The script and every project module reachable from it by import, sorted by path."""
+    found: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting.extend(_imports(path)[0])
+    return tuple(sorted(found))
+
+
+@cache
+def _imports(path: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Project files and top-level outside modules that a file imports, wherever in it."""
+    inside: set[Path] = set()
+    outside: set[str] = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            files = _project_files(name)
+            inside.update(files)
+            if not files and name.split(".")[0] != "cream":
+                outside.add(name.split(".")[0])
+    return tuple(sorted(inside)), tuple(sorted(outside - set(sys.stdlib_module_names)))
+
+
+def _project_files(module: str) -> list[Path]:
+    """The files that importing a project module runs: the module and its packages' __init__."""
+    parts = module.split(".")
+    if parts[0] != "cream":
+        return []
+    packages = [LIBRARY.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
+    return [path for path in (*packages, LIBRARY.joinpath(*parts).with_suffix(".py")) if path.is_file()]
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), filename=str(path))
+
+
+@cache
+def _tree_without_docstrings(path: Path) -> str:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
+            node.body = body[1:]
+    return ast.dump(tree)
+
+
+@cache
+def _distributions_by_module() -> dict[str, list[str]]:
+    return {module: [_canonical(name) for name in names] for module, names in metadata.packages_distributions().items()}
+
+
+@cache
+def _installed(name: str) -> tuple[str, tuple[str, ...]] | None:
+    """Version of an installed package and the names of what it needs (extras left out)."""
+    try:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
+    needs = [need for need in found.requires or [] if "extra ==" not in need]
+    return found.version, tuple(_canonical(_NAME.match(need).group()) for need in needs)
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,89 @@
+"""The record every stage leaves beside its first output: what went in, what came out, how.
+
+A record is for people and audits. Nothing downstream depends on it, so the times and host in
+it never make anything run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from pathlib import Path
+
+from cream.digests import file_digest, folder_digests
+from cream.fingerprint import code_digest, stage_packages
+
+RECORD_VERSION = 1
+
+
+def record_path(output: Path) -> Path:
+    return output.with_name(output.name + ".record.json")
+
+
+def write_record(settings: argparse.Namespace, started: float, determinism: str, observed: dict) -> None:
+    """Write the record of the stage that just ran (its command line is `settings`)."""
+    from cream.stage import InputPath, OutputPath, whole_file
+
+    script = Path(sys.argv[0])
+    given = vars(settings)
+    inputs = [path for value in given.values() for path in _paths(value, InputPath)]
+    outputs = [path for value in given.values() for path in _paths(value, OutputPath)]
+    if not outputs:
+        return
+    record = {
+        "version": RECORD_VERSION,
+        "stage": script.stem,
+        "command": sys.argv,
+        "settings": {name: _plain(value) for name, value in given.items()},
+        "inputs": {str(path): _digest(path) for path in inputs},
+        "outputs": {str(path): _digest(path) for path in outputs},
+        "code": code_digest(script),
+        "packages": stage_packages(script),
+        "python": platform.python_version(),
+        "host": platform.node(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": round(time.time() - started, 3),
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+        "determinism": determinism,
+        "observed": observed,
+    }
+    with whole_file(record_path(outputs[0])) as path:
+        path.write_text(json.dumps(record, indent=2, default=str) + "\n")
+
+
+def _paths(value: object, kind: type) -> list[Path]:
+    found = value if isinstance(value, list) else [value]
+    return [item for item in found if isinstance(item, kind)]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _digest(path: Path) -> str | dict[str, str]:
+    if not path.is_dir():
+        return file_digest(path)
+    manifest = manifest_path(path)
+    return {"manifest": file_digest(manifest)} if manifest.exists() else folder_digests(path)
+
+
+def manifest_path(folder: Path) -> Path:
+    """Where the small digest file of a model folder lies: beside it."""
+    return folder.with_name(folder.name + ".json")
+
+
+def write_manifest(folder: Path) -> None:
+    """Write the digests of a model folder beside it: what later stages depend on."""
+    from cream.stage import whole_file
+
+    with whole_file(manifest_path(folder)) as path:
+        path.write_text(json.dumps(folder_digests(folder), indent=2, sort_keys=True) + "\n")

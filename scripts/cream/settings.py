@@ -1,0 +1,112 @@
+"""Check a study's configuration before anything runs: one clear sentence for what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from cream.errors import UserError
+
+# Not settings of a study: Snakemake puts no others here.
+RESERVED_METHOD_NAMES = {"base"}
+
+
+def check_config(config: dict, schema_file: Path) -> None:
+    """Raise `UserError` naming the first key that is unknown, mistyped, out of range or at odds
+    with another."""
+    schema = json.loads(schema_file.read_text(encoding="utf-8"))
+    problems = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
+    if problems:
+        raise UserError(_sentence(problems[0]))
+    _check_selection(config)
+    _check_batches(config)
+
+
+def _sentence(problem: ValidationError) -> str:
+    problem = _innermost(problem)
+    where = ".".join(map(str, problem.absolute_path))
+    at = f"{where}: " if where else ""
+    if problem.validator == "additionalProperties":
+        known = list(problem.schema.get("properties", {}))
+        unknown = next(key for key in problem.instance if key not in known)
+        near = difflib.get_close_matches(str(unknown), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        return f"config: {at}there is no key {unknown!r}; {hint}"
+    if problem.validator == "required":
+        missing = next(key for key in problem.validator_value if key not in problem.instance)
+        return f"config: {at}the key {missing!r} is missing"
+    if problem.validator == "enum":
+        return f"config: {at}{problem.instance!r} is none of {', '.join(map(str, problem.validator_value))}"
+    if problem.validator == "type" and isinstance(problem.instance, str) and _is_number(problem.instance):
+        return f"config: {at}{problem.instance!r} is read as text: write it as {float(problem.instance)}"
+    limits = {
+        "minimum": "must be at least",
+        "exclusiveMinimum": "must be more than",
+        "maximum": "must be at most",
+        "exclusiveMaximum": "must be less than",
+        "type": "must be of type",
+        "minItems": "must have at least this many entries:",
+        "pattern": "must match",
+        "const": "must be",
+    }
+    if problem.validator in limits:
+        return f"config: {at}{problem.instance!r} {limits[problem.validator]} {problem.validator_value}"
+    return f"config: {at}{problem.message}"
+
+
+def _innermost(problem: ValidationError) -> ValidationError:
+    """Of a choice between shapes, the complaint about the shape that was meant: the one that
+    fails over the fewest keys, a wrong `reader` counting as another shape altogether."""
+    while problem.validator == "oneOf" and problem.context:
+        shapes: dict[int, list[ValidationError]] = {}
+        for error in problem.context:
+            shapes.setdefault(error.schema_path[0], []).append(error)
+        problem = min(shapes.values(), key=_distance)[0]
+    return problem
+
+
+def _distance(errors: list[ValidationError]) -> int:
+    weights = {"const": 10, "required": 3, "additionalProperties": 2}
+    return sum(weights.get(error.validator, 1) for error in errors)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_selection(config: dict) -> None:
+    study = config["study"]
+    for key, catalogue in (("models", "models"), ("methods", "methods"), ("tasks", "tasks"), ("evaluate", "tasks")):
+        for name in study[key]:
+            if name not in config[catalogue]:
+                known = ", ".join(config[catalogue])
+                raise UserError(
+                    f"config: study.{key} names {name!r}, which {catalogue} doesn't define; known are {known}"
+                )
+    for name in set(config["methods"]) & RESERVED_METHOD_NAMES:
+        raise UserError(f"config: methods.{name}: the name is taken by the base model's own folder")
+    for name, method in config["methods"].items():
+        if (name == "sft") != bool(method.get("stop_at_m1")):
+            raise UserError(f"config: methods.{name}: 'sft', and only it, is the method that stops at M1")
+    tasks = [config["tasks"][name] for name in study["tasks"]]
+    for split, stage in (("sft", "supervised fine-tuning"), ("prompts", "the iterations")):
+        if not sum(task[split] for task in tasks):
+            raise UserError(f"config: the tasks of the study give no items to {stage}: raise tasks.*.{split}")
+
+
+def _check_batches(config: dict) -> None:
+    for stage in ("sft", "train"):
+        settings = config[stage]
+        if settings["batch_size"] % settings["micro_batch_size"]:
+            raise UserError(
+                f"config: {stage}.batch_size ({settings['batch_size']}) is not a multiple of "
+                f"{stage}.micro_batch_size ({settings['micro_batch_size']})"
+            )

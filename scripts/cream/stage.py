@@ -1,0 +1,143 @@
+"""What every script in scripts/ has in common: flags, plain errors, whole outputs, a record."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cream.errors import UserError
+from cream.records import write_record
+
+
+class InputPath(type(Path())):
+    """A path given on the command line that the stage reads."""
+
+
+class OutputPath(type(Path())):
+    """A path given on the command line that the stage makes."""
+
+
+def input_path(text: str) -> InputPath:
+    path = InputPath(text)
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"{text} doesn't exist: make it first or correct the path")
+    return path
+
+
+def output_path(text: str) -> OutputPath:
+    return OutputPath(text)
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """A parser whose help is the script's own docstring."""
+    return argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+
+
+def add_run_flags(flags: argparse.ArgumentParser) -> None:
+    """The flags of every stage that runs a model."""
+    flags.add_argument("--engine", default="transformers", help="what runs the model")
+    flags.add_argument("--precision", default="bfloat16", help="dtype of the forward pass: bfloat16 or float32")
+    flags.add_argument("--threads", type=int, default=1, help="CPU threads of the computation")
+
+
+def add_optimisation_flags(flags: argparse.ArgumentParser) -> None:
+    """The flags that both kinds of training share."""
+    flags.add_argument("--learning-rate", type=float, required=True, help="peak learning rate")
+    flags.add_argument("--epochs", type=float, required=True, help="passes over the examples")
+    flags.add_argument("--batch-size", type=int, required=True, help="examples per optimiser step")
+    flags.add_argument("--micro-batch-size", type=int, required=True, help="examples per forward pass")
+    flags.add_argument("--warmup-ratio", type=float, required=True, help="share of steps that warm up")
+    flags.add_argument("--weight-decay", type=float, required=True, help="AdamW's weight decay")
+    flags.add_argument("--max-grad-norm", type=float, required=True, help="gradient clipping")
+    flags.add_argument("--seed", type=int, required=True, help="seed of data order and initialisation")
+    flags.add_argument("--lora-rank", type=int, required=True, help="0 trains all parameters")
+    flags.add_argument("--lora-alpha", type=float, required=True, help="LoRA scale numerator")
+    flags.add_argument("--lora-dropout", type=float, required=True, help="dropout on the LoRA path")
+
+
+def run(
+    flags: argparse.ArgumentParser,
+    main: Callable[[argparse.Namespace], dict | None],
+    determinism: str,
+) -> None:
+    """Run a stage: parse, work, record. Exits 1 with one sentence on a user's mistake.
+
+    `main` may return a mapping of what it observed, which goes into the record.
+    `determinism` is the stage's promise: B, C or T (docs/design.md).
+    """
+    settings = flags.parse_args()
+    _prepare_process(settings)
+    outputs = [value for value in vars(settings).values() if isinstance(value, OutputPath)]
+    started = time.time()
+    try:
+        for output in outputs:
+            _make_parent(output)
+        observed = main(settings) or {}
+        write_record(settings, started, determinism, observed)
+    except UserError as mistake:
+        sys.exit(f"error: {mistake}")
+    except OSError as problem:
+        # A disk that is full or read-only is not a bug of ours; other system errors name a file too.
+        if problem.filename is None and problem.errno is None:
+            raise
+        sys.exit(f"error: {problem.filename or 'the disk'}: {problem.strerror}")
+
+
+def _prepare_process(settings: argparse.Namespace) -> None:
+    os.environ.update(
+        HF_HUB_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        HF_DATASETS_OFFLINE="1",
+        TOKENIZERS_PARALLELISM="false",
+        TRANSFORMERS_NO_ADVISORY_WARNINGS="1",
+        HF_HUB_DISABLE_PROGRESS_BARS="1",
+    )
+    threads = getattr(settings, "threads", None)
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
+
+
+def _make_parent(output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UserError(f"{output.parent} can't be made ({problem.strerror}): choose another folder") from problem
+    if not os.access(output.parent, os.W_OK):
+        raise UserError(f"{output.parent} is not writable: change its rights or choose another folder")
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it only when the block ends well."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, renamed to it only when the block ends well."""
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield temporary
+        os.chmod(temporary, 0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,88 @@
+"""Sample N responses to every prompt of an iteration from its current model.
+
+    python scripts/sample_responses.py --prompts results/MODEL/data/prompts/iter1.parquet \
+        --model results/MODEL/seed1/sft/M1/model --base results/MODEL/base/M0/model \
+        --responses 5 --temperature 0.8 --top-p 0.95 --max-new-tokens 48 --prompts-per-batch 8 \
+        --seed 1 --iteration 1 --samples results/MODEL/seed1/sft/M1/samples.parquet
+
+Every response has its own seed, made from run seed, iteration, prompt and response index.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pandas as pd
+
+from cream import stage
+from cream.errors import UserError
+from cream.seeds import request_seed
+from cream.tables import SAMPLES, SPLIT, read_table, write_table
+
+
+def main(settings) -> dict:
+    from cream.engines.base import Decoding, ModelFiles, Prompt
+    from cream.engines.sampler import open_sampler
+
+    split = read_table(settings.prompts, SPLIT)
+    _check_room(split, settings)
+    prompts = [
+        Prompt(
+            item["item_id"],
+            item["prompt_ids"],
+            [
+                request_seed(settings.seed, settings.iteration, item["item_id"], index)
+                for index in range(settings.responses)
+            ],
+        )
+        for _, item in split.iterrows()
+    ]
+    decoding = Decoding(settings.temperature, settings.top_p, settings.max_new_tokens, settings.prompts_per_batch)
+    sampler = open_sampler(settings.engine, ModelFiles(settings.model, settings.base), settings.precision)
+    print(f"sampling {settings.responses} responses to {len(prompts)} prompts", flush=True)
+    responses = sampler.generate(prompts, decoding)
+    rows = [
+        {
+            "prompt_id": item["item_id"],
+            "response_index": index,
+            "task": item["task"],
+            "prompt_ids": item["prompt_ids"],
+            "response_ids": response.ids,
+            "text": response.text,
+            "finish_reason": response.finish_reason,
+        }
+        for (_, item), found in zip(split.iterrows(), responses, strict=True)
+        for index, response in enumerate(found)
+    ]
+    write_table(pd.DataFrame(rows), SAMPLES, settings.samples)
+    reasons = Counter(row["finish_reason"] for row in rows)
+    return {"responses": len(rows), "finish_reasons": reasons, "tokens": sum(len(r["response_ids"]) for r in rows)}
+
+
+def _check_room(split: pd.DataFrame, settings) -> None:
+    context = json.loads((settings.base / "config.json").read_text())["max_position_embeddings"]
+    for _, item in split.iterrows():
+        if len(item["prompt_ids"]) + settings.max_new_tokens > context:
+            raise UserError(
+                f"prompt {item['item_id']} has {len(item['prompt_ids'])} tokens and may get "
+                f"{settings.max_new_tokens} more, the model's context is {context}: lower "
+                "sample.max_new_tokens or remove the prompt"
+            )
+
+
+if __name__ == "__main__":
+    flags = stage.parser(__doc__)
+    flags.add_argument("--prompts", type=stage.input_path, required=True, help="encoded prompts")
+    flags.add_argument("--model", type=stage.input_path, required=True, help="current model M{t}")
+    flags.add_argument("--base", type=stage.input_path, required=True, help="M0, which adapters add to")
+    flags.add_argument("--samples", type=stage.output_path, required=True, help="table to write")
+    flags.add_argument("--responses", type=int, required=True, help="N, responses per prompt")
+    flags.add_argument("--temperature", type=float, required=True, help="softmax temperature")
+    flags.add_argument("--top-p", type=float, required=True, help="nucleus mass")
+    flags.add_argument("--max-new-tokens", type=int, required=True, help="token limit of a response")
+    flags.add_argument("--prompts-per-batch", type=int, required=True, help="prompts sampled together")
+    flags.add_argument("--seed", type=int, required=True, help="run seed")
+    flags.add_argument("--iteration", type=int, required=True, help="t")
+    stage.add_run_flags(flags)
+    stage.run(flags, main, determinism="C")

@@ -1,0 +1,50 @@
+"""A few lines that say what the study found and where it lies.
+
+    python scripts/write_summary.py --accuracy results/tables/accuracy.csv \
+        --consistency results/tables/consistency.csv --summary results/tables/summary.txt
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cream import stage
+from cream.errors import UserError
+
+
+def main(settings) -> dict:
+    try:
+        accuracy = pd.read_csv(settings.accuracy)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as problem:
+        raise UserError(f"{settings.accuracy} can't be read as CSV ({problem}): make the tables again") from problem
+    lines = ["What was found (mean and 95 % bootstrap interval over items; one seed says nothing about another):"]
+    lines[0] = lines[0] if settings.level == 0.95 else lines[0].replace("95 %", f"{settings.level:.0%}")
+    for (model, task), rows in accuracy[accuracy["metric"] == "acc"].groupby(["model", "task"]):
+        lines += ["", f"{model}, accuracy on {task} ({int(rows['items'].iloc[0])} items):"]
+        lines += [_line(f"M{row.iteration} {row.method}", row) for row in rows.sort_values("iteration").itertuples()]
+    if settings.consistency.stat().st_size > 1:
+        table = pd.read_csv(settings.consistency)
+        for (model, method), rows in table[table["measure"] == "C"].groupby(["model", "method"]):
+            lines += ["", f"{model}, {method}, ranking consistency C (prompts used of all):"]
+            lines += [
+                _line(f"M{row.iteration} vs M{row.iteration - 1}", row) + f"   {row.used} of {row.prompts}"
+                for row in rows.itertuples()
+            ]
+    lines += ["", "Where it lies: results/tables/*.csv, results/figures/iterations.svg (and .png)"]
+    with stage.whole_file(settings.summary) as path:
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {}
+
+
+def _line(name: str, row) -> str:
+    seed = f" seed {int(row.seed)}" if pd.notna(row.seed) else ""
+    return f"  {name + seed:<24} {row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]"
+
+
+if __name__ == "__main__":
+    flags = stage.parser(__doc__)
+    flags.add_argument("--accuracy", type=stage.input_path, required=True, help="accuracy table")
+    flags.add_argument("--consistency", type=stage.input_path, required=True, help="consistency table")
+    flags.add_argument("--level", type=float, required=True, help="confidence level of the intervals")
+    flags.add_argument("--summary", type=stage.output_path, required=True, help="text file to write")
+    stage.run(flags, main, determinism="B")
