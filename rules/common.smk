@@ -1,4 +1,4 @@
-"""What every rule file shares: the checked config, the study's files, and flags for scripts."""
+"""What the whole plan shares: the checked config, the study's files, and flags for scripts."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from cream.paths import policy
 from cream.settings import check_config
 
 # Jobs run with the very Python that runs Snakemake, also where its environment isn't activated.
-os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
+os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
 try:
     if not Path("scripts/cream").is_dir():
@@ -40,9 +40,7 @@ METHODS = [name for name in STUDY["methods"] if not config["methods"][name].get(
 RUNS = list(product(STUDY["models"], STUDY["seeds"]))
 # Every policy of the study, as the folder it lives in; M0 and M1 once, however many methods.
 TRAINED = [policy(m, s, method, t + 1) for m, s in RUNS for method in METHODS for t in ROUNDS]
-POLICIES = (
-    [policy(m, None, None, 0) for m in STUDY["models"]] + [policy(m, s, None, 1) for m, s in RUNS] + TRAINED
-)
+POLICIES = [policy(m, None, None, 0) for m in STUDY["models"]] + [policy(m, s, None, 1) for m, s in RUNS] + TRAINED
 # Every iteration of every method: (model, seed, method, t), and its folder.
 ITERATIONS = list(product(STUDY["models"], STUDY["seeds"], METHODS, ROUNDS))
 ITERATION_FOLDERS = [f"results/{m}/seed{s}/{method}/iter{t}" for m, s, method, t in ITERATIONS]
@@ -82,7 +80,10 @@ def flags(**settings):
     two settings that swap their numbers would go unseen as separate params."""
     words = []
     for name, value in settings.items():
-        words += [f"--{name.replace('_', '-')}", json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)]
+        words += [
+            f"--{name.replace('_', '-')}",
+            json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value),
+        ]
     return shlex.join(words)
 
 
@@ -119,4 +120,4 @@ def show_summary():
     """Print what was found, once, from the Snakemake the user started."""
     summary = Path("results/tables/summary.txt")
     if workflow.is_main_process and summary.exists():
-        print("\n" + summary.read_text(encoding="utf-8"), file=sys.stderr)
+        print("", summary.read_text(encoding="utf-8"), sep="\n", file=sys.stderr)

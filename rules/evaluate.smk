@@ -17,9 +17,11 @@ rule evaluate_model:
         "results/logs/evaluate_model/{model}/{policy}/{task}.log",
     benchmark:
         "results/benchmarks/evaluate_model/{model}/{policy}/{task}.tsv"
-    threads: config["compute"]["threads"]["evaluate"]
     wildcard_constraints:
         policy=r"base/M0|seed\d+/[a-z0-9._-]+/M\d+",
+    conda:
+        "../envs/cpu.yaml"
+    threads: config["compute"]["threads"]["evaluate"]
     params:
         flags=flags(**config["evaluate"]),
         run=run_flags("evaluate"),

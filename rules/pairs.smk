@@ -5,11 +5,6 @@ Makes: results/{model}/seed{seed}/{method}/iter{t}/pairs.parquet
 """
 
 
-def samples_of(wildcards):
-    folder = policy(wildcards.model, wildcards.seed, wildcards.method, int(wildcards.t))
-    return f"{folder}/samples.parquet"
-
-
 rule build_pairs:
     input:
         unpack(logprobs("current")),
@@ -22,6 +17,8 @@ rule build_pairs:
         "results/logs/build_pairs/{model}/seed{seed}/{method}/iter{t}.log",
     benchmark:
         "results/benchmarks/build_pairs/{model}/seed{seed}/{method}/iter{t}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         flags=flags(**config["pairs"]),
         made_by=made_by("build_pairs.py"),

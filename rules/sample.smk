@@ -5,10 +5,6 @@ Makes: results/{model}/seed{seed}/{method}/M{t}/samples.parquet
 """
 
 
-def current_policy(wildcards):
-    return weights(policy(wildcards.model, wildcards.seed, wildcards.method, int(wildcards.t)))
-
-
 rule sample_responses:
     input:
         unpack(current_policy),
@@ -20,6 +16,8 @@ rule sample_responses:
         "results/logs/sample_responses/{model}/seed{seed}/{method}/M{t}.log",
     benchmark:
         "results/benchmarks/sample_responses/{model}/seed{seed}/{method}/M{t}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: config["compute"]["threads"]["sample"]
     params:
         flags=lambda wildcards: flags(**config["sample"], seed=wildcards.seed, iteration=wildcards.t),

@@ -5,11 +5,6 @@ Makes: results/{model}/seed{seed}/{method}/M{t}/logprobs/{scorer}.parquet
 """
 
 
-def scoring_policy(wildcards):
-    at = int(wildcards.scorer.removeprefix("M"))
-    return weights(policy(wildcards.model, wildcards.seed, wildcards.method, at))
-
-
 rule score_responses:
     input:
         unpack(scoring_policy),
@@ -21,6 +16,8 @@ rule score_responses:
         "results/logs/score_responses/{model}/seed{seed}/{method}/M{t}/{scorer}.log",
     benchmark:
         "results/benchmarks/score_responses/{model}/seed{seed}/{method}/M{t}/{scorer}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: config["compute"]["threads"]["score"]
     params:
         flags=flags(**config["score"]),

@@ -16,6 +16,8 @@ rule train_sft:
         "results/logs/train_sft/{model}/seed{seed}.log",
     benchmark:
         "results/benchmarks/train_sft/{model}/seed{seed}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: config["compute"]["threads"]["sft"]
     params:
         flags=lambda wildcards: training_flags("sft", wildcards.seed),

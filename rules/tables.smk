@@ -17,6 +17,8 @@ rule make_tables:
         "results/logs/make_tables.log",
     benchmark:
         "results/benchmarks/make_tables.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         flags=flags(**config["statistics"]),
         made_by=made_by("make_tables.py"),
@@ -40,6 +42,8 @@ rule draw_figure:
         "results/logs/draw_figure.log",
     benchmark:
         "results/benchmarks/draw_figure.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         made_by=made_by("draw_figure.py"),
     shell:
@@ -60,6 +64,8 @@ rule write_summary:
         "results/logs/write_summary.log",
     benchmark:
         "results/benchmarks/write_summary.tsv"
+    conda:
+        "../envs/cpu.yaml"
     params:
         flags=flags(level=config["statistics"]["level"]),
         made_by=made_by("write_summary.py"),

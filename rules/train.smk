@@ -5,15 +5,6 @@ Makes: results/{model}/seed{seed}/{method}/M{t+1}/model
 """
 
 
-def step_before(wildcards):
-    """The model this one starts from, and the pairs it is trained on."""
-    t = int(wildcards.t) - 1
-    return {
-        **weights(policy(wildcards.model, wildcards.seed, wildcards.method, t)),
-        "pairs": f"results/{wildcards.model}/seed{wildcards.seed}/{wildcards.method}/iter{t}/pairs.parquet",
-    }
-
-
 rule train_policy:
     input:
         unpack(step_before),
@@ -25,9 +16,11 @@ rule train_policy:
         "results/logs/train_policy/{model}/seed{seed}/{method}/M{t}.log",
     benchmark:
         "results/benchmarks/train_policy/{model}/seed{seed}/{method}/M{t}.tsv"
-    threads: config["compute"]["threads"]["train"]
     wildcard_constraints:
         method="(?!sft/)[a-z0-9][a-z0-9._-]*",
+    conda:
+        "../envs/cpu.yaml"
+    threads: config["compute"]["threads"]["train"]
     params:
         flags=lambda wildcards: training_flags("train", wildcards.seed),
         beta=lambda wildcards: flags(**method_of(wildcards, "beta")),

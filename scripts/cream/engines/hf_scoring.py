@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from cream.engines.base import ModelFiles, ScoringGroup
 from cream.engines.hf_models import load_for_inference
-from cream.engines.tokens import load_tokenizer
 from cream.engines.packing import pack, response_logprobs
+from cream.engines.tokens import load_tokenizer
 from cream.progress import progress_options
 
 
