@@ -16,16 +16,24 @@ _SIQA = re.compile(r"(?P<question>.*?) A: (?P<a>.*); B: (?P<b>.*); C: (?P<c>.*?)
 
 
 def social_iqa_items(wheel: Path, member: str) -> Iterator[Item]:
-    """SIQA questions from the `evals` package: three choices, the right one's text as target."""
+    """SIQA questions from the `evals` package, the right choice as a sentence for target.
+
+    The choices are not shown in the prompt: a small model doesn't weigh a list of options, but
+    its own words are likelier when they fit (docs/study.md has the measurement).
+    """
     for number, line in enumerate(_read_member(wheel, member).splitlines(), start=1):
         record = json.loads(line)
         parts = _SIQA.fullmatch(record["input"][0]["content"].strip())
         if parts is None or record["ideal"] not in ("A", "B", "C"):
             raise UserError(f"{wheel.name}, {member}, line {number} is not a question with choices A, B, C")
-        choices = [parts[letter].strip() for letter in ("a", "b", "c")]
+        choices = [_sentence(parts[letter]) for letter in ("a", "b", "c")]
         answer = choices["ABC".index(record["ideal"])]
-        prompt = f"{parts['question'].strip()}\nChoose one: {' / '.join(choices)}"
-        yield {"prompt": prompt, "target": answer, "answer": answer, "choices": choices}
+        yield {"prompt": parts["question"].strip(), "target": answer, "answer": answer, "choices": choices}
+
+
+def _sentence(words: str) -> str:
+    words = words.strip().rstrip(".")
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _read_member(wheel: Path, member: str) -> str:

@@ -95,7 +95,7 @@ def _save_adapter(model: PeftModel, folder: Path) -> None:
     # The adapter names its base by the study's own word: a path would make the artifact
     # differ from folder to folder.
     model.peft_config["default"].base_model_name_or_path = "M0"
-    model.save_pretrained(folder, selected_adapters=["default"])
+    model.save_pretrained(folder, selected_adapters=["default"], save_embedding_layers=False)
     config_file = folder / "adapter_config.json"
     config = json.loads(config_file.read_text())
     for key, value in config.items():

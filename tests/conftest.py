@@ -1,0 +1,20 @@
+"""Shared by all tests: the tiny model, built once per session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1")
+
+
+@pytest.fixture(scope="session")
+def tiny_assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the tiny study's model/ and colours.jsonl."""
+    import tiny
+
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny.build(folder)
+    return folder
