@@ -15,6 +15,7 @@ rule compute_rewards:
         "results/logs/compute_rewards/{model}/seed{seed}/{method}/iter{t}.log",
     benchmark:
         "results/benchmarks/compute_rewards/{model}/seed{seed}/{method}/iter{t}.tsv"
+    priority: CHAIN_FIRST
     conda:
         "../envs/cpu.yaml"
     params:
@@ -38,6 +39,7 @@ rule measure_consistency:
         "results/logs/measure_consistency/{model}/seed{seed}/{method}/iter{t}.log",
     benchmark:
         "results/benchmarks/measure_consistency/{model}/seed{seed}/{method}/iter{t}.tsv"
+    priority: CHAIN_FIRST
     conda:
         "../envs/cpu.yaml"
     params:

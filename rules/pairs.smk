@@ -17,6 +17,7 @@ rule build_pairs:
         "results/logs/build_pairs/{model}/seed{seed}/{method}/iter{t}.log",
     benchmark:
         "results/benchmarks/build_pairs/{model}/seed{seed}/{method}/iter{t}.tsv"
+    priority: CHAIN_FIRST
     conda:
         "../envs/cpu.yaml"
     params:

@@ -16,6 +16,7 @@ rule sample_responses:
         "results/logs/sample_responses/{model}/seed{seed}/{method}/M{t}.log",
     benchmark:
         "results/benchmarks/sample_responses/{model}/seed{seed}/{method}/M{t}.tsv"
+    priority: CHAIN_FIRST
     conda:
         "../envs/cpu.yaml"
     threads: config["compute"]["threads"]["sample"]

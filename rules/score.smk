@@ -16,6 +16,7 @@ rule score_responses:
         "results/logs/score_responses/{model}/seed{seed}/{method}/M{t}/{scorer}.log",
     benchmark:
         "results/benchmarks/score_responses/{model}/seed{seed}/{method}/M{t}/{scorer}.tsv"
+    priority: CHAIN_FIRST
     conda:
         "../envs/cpu.yaml"
     threads: config["compute"]["threads"]["score"]

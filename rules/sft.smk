@@ -16,6 +16,7 @@ rule train_sft:
         "results/logs/train_sft/{model}/seed{seed}.log",
     benchmark:
         "results/benchmarks/train_sft/{model}/seed{seed}.tsv"
+    priority: CHAIN_FIRST
     conda:
         "../envs/cpu.yaml"
     threads: config["compute"]["threads"]["sft"]

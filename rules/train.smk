@@ -18,6 +18,7 @@ rule train_policy:
         "results/benchmarks/train_policy/{model}/seed{seed}/{method}/M{t}.tsv"
     wildcard_constraints:
         method="(?!sft/)[a-z0-9][a-z0-9._-]*",
+    priority: CHAIN_FIRST
     conda:
         "../envs/cpu.yaml"
     threads: config["compute"]["threads"]["train"]

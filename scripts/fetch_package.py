@@ -41,11 +41,10 @@ def _download(requirement: str, folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        reason = next(
-            (line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no reason given"
-        )
+        said = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.strip()]
+        reason = said[-1] if said else "it gave no reason"
         raise UserError(
-            f"pip can't fetch {requirement} ({reason.removeprefix('ERROR: ')}): check the network, or put the "
+            f"pip can't fetch {requirement} ({reason}): check the network, or put the "
             "wheel in a folder and name it in PIP_FIND_LINKS"
         )
     return wheels[0]

@@ -68,14 +68,14 @@ def _worked_legs(problem: dict) -> Item:
     from reasoning_gym.arithmetic.leg_counting import ANIMALS
 
     counts = problem["metadata"]["animals"]
-    named = {animal: f"{n} {animal}{'s' if n > 1 else ''}" for animal, n in counts.items()}
-    legs = {animal: n * ANIMALS[animal] for animal, n in counts.items()}
-    steps = [f"{named[a]}: {n} * {ANIMALS[a]} = {legs[a]}." for a, n in counts.items()]
-    if len(counts) > 1:
-        steps.append(f"{' + '.join(map(str, legs.values()))} = {problem['answer']}.")
+    named = [f"{n} {animal}{'s' if n > 1 else ''}" for animal, n in counts.items()]
+    legs = [n * ANIMALS[animal] for animal, n in counts.items()]
+    steps = [f"{n}*{ANIMALS[animal]}={total}" for (animal, n), total in zip(counts.items(), legs, strict=True)]
+    if len(legs) > 1:
+        steps.append(f"{'+'.join(map(str, legs))}={problem['answer']}")
     return {
-        "prompt": f"How many legs are there in total if you have {', '.join(named.values())}?",
-        "target": f"{' '.join(steps)} Answer: {problem['answer']}",
+        "prompt": f"How many legs are there in total if you have {' and '.join(named)}?",
+        "target": f"{', '.join(steps)}. Answer: {problem['answer']}",
         "answer": problem["answer"],
         "choices": [],
     }

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from cream.engines.base import Decoding, ModelFiles, Prompt
-from cream.engines.hf_sampling import draw, uniforms
-from cream.engines.sampler import open_sampler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+
+from cream.engines.base import Decoding, ModelFiles, Prompt
+from cream.engines.hf_sampling import draw, uniforms
+from cream.engines.sampler import open_sampler
 
 
 def nucleus(probabilities: list[float], top_p: float) -> dict[int, float]:
@@ -66,7 +67,8 @@ def sampler(tiny_assets: Path):
 
 def prompts(count: int, responses: int) -> list[Prompt]:
     return [
-        Prompt(f"p{i:02d}", [2, *range(10, 14 + i % 5), 3], [100 * i + k for k in range(responses)]) for i in range(count)
+        Prompt(f"p{i:02d}", [2, *range(10, 14 + i % 5), 3], [100 * i + k for k in range(responses)])
+        for i in range(count)
     ]
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+
 from cream.engines.base import ModelFiles, ScoringGroup
 from cream.engines.packing import pack, response_logprobs
 from cream.engines.scorer import open_scorer
-from transformers import AutoModelForCausalLM
 
 
 @pytest.fixture(scope="module")

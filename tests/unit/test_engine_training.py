@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+
 from cream.digests import folder_digests
 from cream.engines import hf_training
 from cream.engines.base import Lora, ModelFiles, Optimisation, ScoringGroup
 from cream.engines.hf_models import load_for_training
 from cream.engines.scorer import open_scorer
 from cream.engines.trainer import open_trainer
-from transformers import AutoModelForCausalLM
 
 STEP = Optimisation(
     learning_rate=1e-3,
@@ -143,7 +144,9 @@ def test_training_moves_the_margin_its_way_and_repeats_exactly(m0: ModelFiles, t
     trained = ModelFiles(tmp_path / "b", m0.base)
     groups = [ScoringGroup(p["prompt_ids"], [p["chosen_ids"], p["rejected_ids"]]) for p in pairs]
     after = open_scorer("transformers", trained, "float32").score(groups, 4)
-    margins = [(c - p["ref_chosen_logps"]) - (r - p["ref_rejected_logps"]) for p, (c, r) in zip(pairs, after, strict=True)]
+    margins = [
+        (c - p["ref_chosen_logps"]) - (r - p["ref_rejected_logps"]) for p, (c, r) in zip(pairs, after, strict=True)
+    ]
     assert min(margins) > 0
 
 

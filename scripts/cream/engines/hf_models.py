@@ -20,7 +20,7 @@ def is_adapter(folder: Path) -> bool:
     return (folder / "adapter_config.json").is_file()
 
 
-def _load_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _load_weights(folder: Path, dtype: torch.dtype, attention: str = "sdpa") -> PreTrainedModel:
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -28,7 +28,7 @@ def _load_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
-            attn_implementation="sdpa",
+            attn_implementation=attention,
         )
     except (OSError, ValueError) as problem:
         reason = str(problem).strip().splitlines()[0]
@@ -39,18 +39,18 @@ def _load_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     return model
 
 
-def load_for_inference(files: ModelFiles, precision: str) -> PreTrainedModel:
-    """The policy in evaluation mode, all of it in `precision`.
+def load_for_inference(files: ModelFiles, precision: str, attention: str = "sdpa") -> PreTrainedModel:
+    """The policy in evaluation mode, all of it in `precision`, with that attention kernel.
 
     An adapter stays beside the weights it adapts: merged into bfloat16 weights, a step as small
     as one preference iteration would be rounded away.
     """
     dtype = DTYPES[precision]
     if is_adapter(files.folder):
-        model = PeftModel.from_pretrained(_load_weights(files.base, dtype), files.folder)
+        model = PeftModel.from_pretrained(_load_weights(files.base, dtype, attention), files.folder)
         model = model.to(dtype)
     else:
-        model = _load_weights(files.folder, dtype)
+        model = _load_weights(files.folder, dtype, attention)
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from tqdm import tqdm
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from cream.engines.base import Decoding, ModelFiles, Prompt, Response
 from cream.engines.hf_models import load_for_inference
 from cream.engines.tokens import load_tokenizer
-from cream.progress import progress_options
+from cream.progress import Progress
 
 # Nearly always the nucleus lies within this many tokens; where it doesn't, all are sorted.
 NUCLEUS_GUESS = 256
@@ -80,7 +79,9 @@ class TransformersSampler:
 
     def __init__(self, files: ModelFiles, precision: str):
         self.tokenizer = load_tokenizer(files.folder)
-        self.model = load_for_inference(files, precision)
+        # One token at a time, torch's fused CPU attention is slower than plain matrix products.
+        attention = "sdpa" if torch.cuda.is_available() else "eager"
+        self.model = load_for_inference(files, precision, attention)
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Response]]:
@@ -88,13 +89,13 @@ class TransformersSampler:
         so the order in which prompts arrive changes nothing."""
         order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), prompts[i].prompt_id))
         responses: list[list[Response]] = [[] for _ in prompts]
-        with tqdm(total=len(prompts), desc="sampling", unit="prompt", **progress_options()) as bar:
+        with Progress("sampling", len(prompts), "prompts") as progress:
             for start in range(0, len(order), decoding.prompts_per_batch):
                 cell = order[start : start + decoding.prompts_per_batch]
                 found = _generate_cell(self.model, self.tokenizer, [prompts[i] for i in cell], decoding)
                 for i, its_responses in zip(cell, found, strict=True):
                     responses[i] = its_responses
-                bar.update(len(cell))
+                progress.update(len(cell))
         return responses
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from tqdm import tqdm
 
 from cream.engines.base import ModelFiles, ScoringGroup
 from cream.engines.hf_models import load_for_inference
 from cream.engines.packing import pack, response_logprobs
 from cream.engines.tokens import load_tokenizer
-from cream.progress import progress_options
+from cream.progress import Progress
 
 
 class TransformersScorer:
@@ -35,14 +34,14 @@ def score_groups(model, pad_id: int, groups: Sequence[ScoringGroup], groups_per_
     unique = [list(dict.fromkeys(map(tuple, group.responses))) for group in groups]
     order = sorted(range(len(groups)), key=lambda i: (_width(groups[i]), tuple(groups[i].prompt_ids)))
     scores: list[dict[tuple[int, ...], float]] = [{} for _ in groups]
-    with tqdm(total=len(groups), desc="scoring", unit="prompt", **progress_options()) as bar:
+    with Progress("scoring", len(groups), "prompts") as progress:
         for start in range(0, len(order), groups_per_batch):
             cell = order[start : start + groups_per_batch]
             batch = pack([ScoringGroup(groups[i].prompt_ids, unique[i]) for i in cell], pad_id)
             sums = response_logprobs(model, batch.to(model.device)).cpu()
             for row, i in enumerate(cell):
                 scores[i] = {ids: float(sums[row, column]) for column, ids in enumerate(unique[i])}
-            bar.update(len(cell))
+            progress.update(len(cell))
     return [[found[tuple(ids)] for ids in group.responses] for group, found in zip(groups, scores, strict=True)]
 
 
