@@ -42,7 +42,7 @@ def main(settings) -> dict:
 def _check_first_loss(loss: float, settings) -> None:
     gap = abs(loss - math.log(2))
     # Dropout makes the starting policy differ from its reference, so then it can't be checked.
-    if settings.lora_dropout == 0 and gap > FIRST_LOSS_TOLERANCE[settings.precision]:
+    if settings.lora_dropout == 0 and not gap <= FIRST_LOSS_TOLERANCE[settings.precision]:  # NaN stops too
         raise UserError(
             f"the first loss is {loss:.4f}, not log 2 = 0.6931: {settings.pairs} was not scored under "
             f"{settings.start}; make the score tables and pairs of this iteration again"

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 _MARKER = re.compile(r"answer\s*(?:is)?\s*:", re.IGNORECASE)
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+# A minus between two operands is an operation, not a sign.
+_NUMBER = re.compile(r"(?:(?<![\w)])-)?\d+(?:,\d{3})*(?:\.\d+)?|(?:(?<![\w)])-)?\.\d+")
 # A label only counts when marked as one, "(C)", "C)", "C.", "C:", or standing alone: the word
 # "a" of "a magnet" is no label.
-_LABEL = re.compile(r"\(([A-Za-z]|\d)\)|([A-Za-z]|\d)(?:[).:](?!\d)|$)")
+_LABEL = re.compile(r"\(([A-Za-z]|\d)\)|([A-Za-z]|\d)(?:[).:](?!\d)|[ \t]*(?:\n|$))")
 _SPACE_AND_QUOTES = " \t\n\r\"'`*"
 
 
@@ -52,7 +53,7 @@ def extract_choice(text: str, choices: Sequence[str]) -> int | None:
     label = _LABEL.match(part)
     if label:
         index = _label_index(label.group(1) or label.group(2))
-        if index < len(choices):
+        if 0 <= index < len(choices):
             return index
     said = _words(part)
     exact = [index for index, choice in enumerate(choices) if _words(choice) == said]

@@ -73,7 +73,7 @@ def measure_prompts(rewards: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reason_to_leave_out(current: list[float], previous: list[float]) -> str:
-    if not np.isfinite([*current, *previous]).all():
+    if not np.isfinite(np.asarray([*current, *previous], dtype=float)).all():
         return MISSING
     if len(set(current)) < 2 or len(set(previous)) < 2:
         return CONSTANT

@@ -74,8 +74,9 @@ def _imports(path: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            module = _absolute_module(node, path)
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         else:
             continue
         for name in names:
@@ -84,6 +85,14 @@ def _imports(path: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
             if not files and name.split(".")[0] != "cream":
                 outside.add(name.split(".")[0])
     return tuple(sorted(inside)), tuple(sorted(outside - set(sys.stdlib_module_names)))
+
+
+def _absolute_module(node: ast.ImportFrom, path: Path) -> str:
+    """The module that `from … import` names, a relative one resolved from the file it stands in."""
+    if not node.level:
+        return node.module or ""
+    package = path.relative_to(LIBRARY).parts[: -node.level]
+    return ".".join([*package, *([node.module] if node.module else [])])
 
 
 def _project_files(module: str) -> list[Path]:
@@ -97,12 +106,12 @@ def _project_files(module: str) -> list[Path]:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), filename=str(path))
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
 @cache
 def _tree_without_docstrings(path: Path) -> str:
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (

@@ -52,6 +52,8 @@ def _reason_to_leave_out(group: pd.DataFrame, weight: float | None) -> str:
         return "too few whole responses"
     if group["reward"].isna().any():
         return "missing reward"
+    if group["logprob_sum"].isna().any():
+        return "missing reference log-probability"
     if group["reward"].nunique() < 2:
         return "all responses tied"
     if weight is None or pd.isna(weight):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import resource
@@ -55,7 +56,16 @@ def write_record(settings: argparse.Namespace, started: float, determinism: str,
         "observed": observed,
     }
     with whole_file(record_path(outputs[0])) as path:
-        path.write_text(json.dumps(record, indent=2, default=str) + "\n")
+        path.write_text(json.dumps(_finite(record), indent=2, default=str) + "\n")
+
+
+def _finite(value: object) -> object:
+    """NaN and infinity as text: JSON has no word for them."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _paths(value: object, kind: type) -> list[Path]:

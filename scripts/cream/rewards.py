@@ -46,4 +46,11 @@ def _join(left: pd.DataFrame, right: pd.DataFrame, suffix: str) -> pd.DataFrame:
             f"response {index} to prompt {prompt!r} is scored by one model but not by the other: "
             "make the score tables of this iteration again"
         )
+    unequal = joined[joined["tokens"] != joined[f"tokens_{suffix}"]]
+    if len(unequal):
+        prompt, index = unequal.iloc[0][KEY]
+        raise UserError(
+            f"response {index} to prompt {prompt!r} has another length in the {suffix} model's table: "
+            "make the score tables of this iteration again"
+        )
     return joined.drop(columns="side")

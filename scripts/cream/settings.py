@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from pathlib import Path
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from cream.errors import UserError
+
+# Stricter than JSON Schema, for which 5.0 is an integer and a number may be infinite: seeds and
+# counts become file names and command-line flags.
+_Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+            "number": lambda _, value: (
+                isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            ),
+        }
+    ),
+)
 
 # Not settings of a study: Snakemake puts no others here.
 RESERVED_METHOD_NAMES = {"base"}
@@ -19,7 +34,7 @@ def check_config(config: dict, schema_file: Path) -> None:
     """Raise `UserError` naming the first key that is unknown, mistyped, out of range or at odds
     with another."""
     schema = json.loads(schema_file.read_text(encoding="utf-8"))
-    problems = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
+    problems = sorted(_Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
     if problems:
         raise UserError(_sentence(problems[0]))
     _check_selection(config)
@@ -41,8 +56,10 @@ def _sentence(problem: ValidationError) -> str:
         return f"config: {at}the key {missing!r} is missing"
     if problem.validator == "enum":
         return f"config: {at}{problem.instance!r} is none of {', '.join(map(str, problem.validator_value))}"
-    if problem.validator == "type" and isinstance(problem.instance, str) and _is_number(problem.instance):
-        return f"config: {at}{problem.instance!r} is read as text: write it as {float(problem.instance)}"
+    if problem.validator == "type" and problem.validator_value in ("number", "integer"):
+        as_number = _number_in(problem.instance)
+        if as_number is not None:
+            return f"config: {at}{problem.instance!r} is read as text: write it as {as_number}"
     limits = {
         "minimum": "must be at least",
         "exclusiveMinimum": "must be more than",
@@ -59,27 +76,34 @@ def _sentence(problem: ValidationError) -> str:
 
 
 def _innermost(problem: ValidationError) -> ValidationError:
-    """Of a choice between shapes, the complaint about the shape that was meant: the one that
-    fails over the fewest keys, a wrong `reader` counting as another shape altogether."""
+    """Of a choice between shapes, the complaint about the shape that was meant: the one whose keys
+    the instance shares most, a wrong `reader` counting as another shape altogether."""
     while problem.validator == "oneOf" and problem.context:
         shapes: dict[int, list[ValidationError]] = {}
         for error in problem.context:
             shapes.setdefault(error.schema_path[0], []).append(error)
-        problem = min(shapes.values(), key=_distance)[0]
+        meant = max(shapes, key=lambda at: _likeness(problem, at, shapes[at]))
+        # An unknown key says more than the missing one it was meant to be.
+        problem = min(shapes[meant], key=lambda error: error.validator != "additionalProperties")
     return problem
 
 
-def _distance(errors: list[ValidationError]) -> int:
-    weights = {"const": 10, "required": 3, "additionalProperties": 2}
-    return sum(weights.get(error.validator, 1) for error in errors)
+def _likeness(problem: ValidationError, shape: int, errors: list[ValidationError]) -> float:
+    keys = problem.validator_value[shape].get("properties", {})
+    shared = len(set(keys) & set(problem.instance)) if isinstance(problem.instance, dict) else 0
+    other_kind = any(error.validator == "const" for error in errors)
+    return shared - 100 * other_kind - 0.01 * len(errors)
 
 
-def _is_number(text: str) -> bool:
+def _number_in(value: object) -> int | float | None:
+    """The number that a text spells, if it does."""
+    if not isinstance(value, str):
+        return None
     try:
-        float(text)
+        number = float(value)
     except ValueError:
-        return False
-    return True
+        return None
+    return int(number) if number.is_integer() else number
 
 
 def _check_selection(config: dict) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from cream.errors import UserError
@@ -21,14 +22,27 @@ def social_iqa_items(wheel: Path, member: str) -> Iterator[Item]:
     The choices are not shown in the prompt: a small model doesn't weigh a list of options, but
     its own words are likelier when they fit (docs/study.md has the measurement).
     """
-    for number, line in enumerate(_read_member(wheel, member).splitlines(), start=1):
-        record = json.loads(line)
-        parts = _SIQA.fullmatch(record["input"][0]["content"].strip())
-        if parts is None or record["ideal"] not in ("A", "B", "C"):
+    for number, line in _lines(_read_member(wheel, member)):
+        parts, ideal = _siqa_question(line)
+        if parts is None or ideal not in ("A", "B", "C"):
             raise UserError(f"{wheel.name}, {member}, line {number} is not a question with choices A, B, C")
         choices = [_sentence(parts[letter]) for letter in ("a", "b", "c")]
-        answer = choices["ABC".index(record["ideal"])]
+        answer = choices["ABC".index(ideal)]
         yield {"prompt": parts["question"].strip(), "target": answer, "answer": answer, "choices": choices}
+
+
+def _siqa_question(line: str) -> tuple[re.Match | None, str]:
+    try:
+        record = json.loads(line)
+        return _SIQA.fullmatch(record["input"][0]["content"].strip()), record["ideal"]
+    except (json.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
+        return None, ""
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Numbered lines of a JSON-lines text: only the newline ends one, Unicode's other line ends
+    may stand inside JSON strings."""
+    return ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
 
 
 def _sentence(words: str) -> str:
@@ -84,23 +98,34 @@ def _worked_legs(problem: dict) -> Item:
 def file_items(path: Path, kind: str) -> Iterator[Item]:
     """Items of a local JSON-lines file with the fields prompt, answer, and optionally target
     (the answer when absent) and choices (needed for kind `choice`)."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, line in _lines(path.read_text(encoding="utf-8")):
         where = f"{path}, line {number}"
         try:
             record = json.loads(line)
         except json.JSONDecodeError as problem:
             raise UserError(f"{where} is not JSON: {problem.msg}") from problem
-        for field in ("prompt", "answer"):
-            if not isinstance(record.get(field), str) or not record[field].strip():
-                raise UserError(f"{where} has no text in field {field!r}")
-        choices = record.get("choices", [])
-        if kind == "choice" and record["answer"] not in choices:
-            raise UserError(f"{where}: the answer is not among the choices")
-        yield {
-            "prompt": record["prompt"],
-            "target": record.get("target", record["answer"]),
-            "answer": record["answer"],
-            "choices": choices,
-        }
+        if not isinstance(record, dict):
+            raise UserError(f"{where} is not a JSON object with the fields prompt and answer")
+        item = {"target": record.get("answer"), "choices": [], **record}
+        _check_item(item, kind, where)
+        yield {field: item[field] for field in ("prompt", "target", "answer", "choices")}
+
+
+def _check_item(item: Item, kind: str, where: str) -> None:
+    for field in ("prompt", "answer", "target"):
+        if not isinstance(item.get(field), str) or not item[field].strip():
+            raise UserError(f"{where} has no text in field {field!r}")
+    choices = item["choices"]
+    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
+        raise UserError(f"{where}: field 'choices' is not a list of texts")
+    if kind == "choice" and item["answer"] not in choices:
+        raise UserError(f"{where}: the answer is not among the choices")
+    if kind == "number" and not _is_number(item["answer"]):
+        raise UserError(f"{where}: the answer {item['answer']!r} is not a number")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return Decimal(text).is_finite()
+    except InvalidOperation:
+        return False

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cream.errors import UserError
@@ -145,11 +146,17 @@ def read_table(path: Path, spec: TableSpec) -> pd.DataFrame:
     _check_columns(table, spec, path)
     if table.num_rows == 0 and not spec.may_be_empty:
         raise UserError(f"{path} has no rows: a {spec.name} table needs at least one")
-    for name in set(spec.columns) - spec.nullable:
-        if table[name].null_count:
-            row = table[name].is_null().to_pylist().index(True)
-            raise UserError(f"{path}, row {row}: column {name!r} has no value")
-    frame = pd.DataFrame({name: table[name].to_pylist() for name in spec.columns})
+    for name in spec.columns:
+        missing = table[name].is_null(nan_is_null=True)
+        if name not in spec.nullable and pc.any(missing).as_py():
+            row = missing.to_pylist().index(True)
+            raise UserError(f"{path}, row {row} (from 0): column {name!r} has no value")
+    frame = pd.DataFrame(
+        {
+            name: pd.Series(table[name].to_pylist(), dtype="float64" if kind == pa.float64() else None)
+            for name, kind in spec.columns.items()
+        }
+    )
     _check_keys(frame, spec.key, path)
     return frame
 
@@ -177,5 +184,5 @@ def _check_keys(frame: pd.DataFrame, key: Sequence[str], path: Path) -> None:
     repeated = frame.duplicated(list(key))
     if repeated.any():
         row = int(repeated.to_numpy().argmax())
-        values = ", ".join(f"{name}={frame[name].iloc[row]!r}" for name in key)
-        raise UserError(f"{path}, row {row}: {values} appears more than once")
+        values = ", ".join(f"{name}={frame[name].tolist()[row]!r}" for name in key)
+        raise UserError(f"{path}, row {row} (from 0): {values} appears more than once")

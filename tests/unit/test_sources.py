@@ -112,14 +112,15 @@ def test_sums_are_right_by_arithmetic() -> None:
 
 def test_worked_solutions_hold_step_by_step() -> None:
     for item in reasoning_gym_items("leg_counting", seed=3, count=100, settings=LEGS):
-        # Every "x * y = z" and "x + y = z" written must be true, and every animal asked for counted.
-        products = re.findall(r"(\d+) \* (\d+) = (\d+)\.", item["target"])
+        # Every "x*y=z" and "x+y=z" written must be true, and every animal asked for counted.
+        products = re.findall(r"(\d+)\*(\d+)=(\d+)[,.]", item["target"])
         asked = re.findall(r"(\d+) \w", item["prompt"])
         assert [n for n, _, _ in products] == asked
         assert all(int(n) * int(legs) == int(total) for n, legs, total in products)
         assert sum(int(total) for _, _, total in products) == int(item["answer"])
-        for terms, total in re.findall(r"((?:\d+ \+ )+\d+) = (\d+)\.", item["target"]):
-            assert sum(map(int, terms.split(" + "))) == int(total)
+        sums = re.findall(r"((?:\d+\+)+\d+)=(\d+)\.", item["target"])
+        assert len(sums) == (len(asked) > 1)
+        assert all(sum(map(int, terms.split("+"))) == int(total) for terms, total in sums)
 
 
 def test_the_seed_decides_the_problems() -> None:
@@ -156,13 +157,13 @@ def test_items_of_a_file(tmp_path: Path) -> None:
         "",
         "   ",
         json.dumps({"prompt": "2 + 2 = ?", "answer": "4", "target": "Answer: 4", "note": "not read"}),
-        json.dumps({"prompt": "größer?", "answer": "ja", "choices": ["nein", "ja"]}, ensure_ascii=False),
     )
-    assert list(file_items(path, "number"))[:2] == [
+    assert list(file_items(path, "number")) == [
         {"prompt": "1 + 1 = ?", "target": "2", "answer": "2", "choices": []},
         {"prompt": "2 + 2 = ?", "target": "Answer: 4", "answer": "4", "choices": []},
     ]
-    assert list(file_items(lines_file(tmp_path, path.read_text().splitlines()[-1]), "choice")) == [
+    line = json.dumps({"prompt": "größer?", "answer": "ja", "choices": ["nein", "ja"]}, ensure_ascii=False)
+    assert list(file_items(lines_file(tmp_path, line), "choice")) == [
         {"prompt": "größer?", "target": "ja", "answer": "ja", "choices": ["nein", "ja"]}
     ]
 
