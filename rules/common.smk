@@ -31,7 +31,6 @@ wildcard_constraints:
     task="[a-z0-9][a-z0-9._-]*",
     seed=r"\d+",
     t=r"\d+",
-    scorer=r"M\d+",
 
 
 # The chain of models is what takes long: its jobs go before evaluations that nothing waits for.
@@ -62,7 +61,7 @@ LOGPROBS = sorted(
     {
         f"{policy(m, s, method, t)}/logprobs/M{scorer}.parquet"
         for m, s, method, t in ITERATIONS
-        for scorer in (0, t - 1, t)
+        for scorer in {0, t - 1, t}
     }
 )
 CONSISTENCIES = [f"{folder}/consistency.parquet" for folder in ITERATION_FOLDERS]

@@ -79,9 +79,18 @@ def current_policy(wildcards):
 # Scoring
 
 
-def scoring_policy(wildcards):
-    at = int(wildcards.scorer.removeprefix("M"))
-    return weights(policy(wildcards.model, wildcards.seed, wildcards.method, at))
+def scorers(t):
+    """Which models score the responses of M{t}: M0, the model before, the model itself."""
+    return sorted({0, t - 1, t})
+
+
+def scoring_policies(t):
+    def models(wildcards):
+        folders = [policy(wildcards.model, wildcards.seed, wildcards.method, k) for k in scorers(t)]
+        found = [weights(folder) for folder in folders]
+        return {"scorers": [w["model"] for w in found], "scorer_digests": [w["digests"] for w in found]}
+
+    return models
 
 
 # Rewards and consistency

@@ -1,13 +1,17 @@
-"""Log-probabilities of exactly the sampled ids under one model.
+"""Log-probabilities of exactly the sampled ids under one or more models.
 
     python scripts/score_responses.py --samples results/MODEL/seed1/sft/M1/samples.parquet \
-        --base results/MODEL/base/M0/model --model results/MODEL/base/M0/model \
-        --logprobs results/MODEL/seed1/sft/M1/logprobs/M0.parquet --prompts-per-batch 8
+        --base results/MODEL/base/M0/model --prompts-per-batch 8 \
+        --models results/MODEL/base/M0/model results/MODEL/seed1/sft/M1/model \
+        --logprobs results/MODEL/seed1/sft/M1/logprobs/M0.parquet results/MODEL/seed1/sft/M1/logprobs/M1.parquet
+
+`--models` and `--logprobs` go in step: the k-th table holds the k-th model's numbers.
 """
 
 from __future__ import annotations
 
 from cream import stage
+from cream.errors import UserError
 from cream.tables import LOGPROBS, SAMPLES, read_table, write_table
 
 
@@ -15,17 +19,19 @@ def main(settings) -> dict:
     from cream.engines.base import ModelFiles, ScoringGroup
     from cream.engines.scorer import open_scorer
 
+    if len(settings.models) != len(settings.logprobs):
+        raise UserError("--models and --logprobs must name as many models as tables")
     samples = read_table(settings.samples, SAMPLES)
     groups = [
         ScoringGroup(responses["prompt_ids"].iloc[0], responses["response_ids"].tolist())
         for _, responses in samples.groupby("prompt_id", sort=False)
     ]
     keys = samples[["prompt_id", "response_index"]]
-    print(f"scoring {len(samples)} responses under {settings.model}", flush=True)
-    scorer = open_scorer(settings.engine, ModelFiles(settings.model, settings.base), settings.precision)
-    sums = [value for group in scorer.score(groups, settings.prompts_per_batch) for value in group]
-    table = keys.assign(logprob_sum=sums, tokens=samples["response_ids"].map(len))
-    write_table(table, LOGPROBS, settings.logprobs)
+    for model, table in zip(settings.models, settings.logprobs, strict=True):
+        print(f"scoring {len(samples)} responses under {model}", flush=True)
+        scorer = open_scorer(settings.engine, ModelFiles(model, settings.base), settings.precision)
+        sums = [value for group in scorer.score(groups, settings.prompts_per_batch) for value in group]
+        write_table(keys.assign(logprob_sum=sums, tokens=samples["response_ids"].map(len)), LOGPROBS, table)
     return {"responses": len(samples)}
 
 
@@ -33,8 +39,8 @@ if __name__ == "__main__":
     flags = stage.parser(__doc__)
     flags.add_argument("--samples", type=stage.input_path, required=True, help="sampled responses")
     flags.add_argument("--base", type=stage.input_path, required=True, help="M0, which adapters add to")
-    flags.add_argument("--model", type=stage.input_path, required=True, help="the scorer")
-    flags.add_argument("--logprobs", type=stage.output_path, required=True, help="table to write")
+    flags.add_argument("--models", type=stage.input_path, nargs="+", required=True, help="scorers")
+    flags.add_argument("--logprobs", type=stage.output_path, nargs="+", required=True, help="tables to write")
     flags.add_argument("--prompts-per-batch", type=int, required=True, help="prompts scored together")
     stage.add_run_flags(flags)
     stage.run(flags, main, determinism="C")

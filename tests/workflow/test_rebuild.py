@@ -15,7 +15,7 @@ AFTER_FIRST_WEIGHT = {
     "build_pairs": 2,
     "train_policy": 2,
     "sample_responses": 1,
-    "score_responses": 3,
+    "score_M2": 1,
     "compute_rewards": 1,
     "measure_consistency": 2,
     "evaluate_model": 2,
@@ -54,7 +54,8 @@ def test_number_of_responses(study: Study) -> None:
     study.change("sample: {responses: 5}")
     assert study.planned() == {
         "sample_responses": 3,
-        "score_responses": 8,
+        "score_M1": 1,
+        "score_M2": 2,
         "compute_rewards": 4,
         "measure_consistency": 4,
         "build_pairs": 4,
@@ -78,7 +79,7 @@ def test_third_iteration_added(study: Study) -> None:
     study.change("study: {iterations: 3}")
     one = {
         "sample_responses": 1,
-        "score_responses": 3,
+        "score_M3": 1,
         "compute_rewards": 1,
         "measure_consistency": 1,
         "build_pairs": 1,
@@ -102,7 +103,8 @@ def test_seed_added(study: Study) -> None:
     assert study.planned() == {
         "train_sft": 1,
         "sample_responses": 3,
-        "score_responses": 8,
+        "score_M1": 1,
+        "score_M2": 2,
         "compute_rewards": 4,
         "measure_consistency": 4,
         "build_pairs": 4,
@@ -128,7 +130,7 @@ def test_prompt_file(study: Study) -> None:
     study.run("data")
     second = {
         "sample_responses": 1,
-        "score_responses": 3,
+        "score_M2": 1,
         "compute_rewards": 1,
         "measure_consistency": 1,
         "build_pairs": 1,
