@@ -71,6 +71,7 @@ def _draw_accuracy(axis, table: pd.DataFrame, methods: list[str], style: dict) -
         _line(axis, rows, style[method], method, number, len(methods))
     if not methods:
         _line(axis, shared, {"color": "black", "marker": "o"}, "sft", 0, 1)
+    axis.set_ylim(bottom=0)
     axis.set_ylabel("share of items solved")
     times = sorted(set(table["iteration"]))
     axis.set_xticks(times, [f"M{t}" for t in times])

@@ -32,8 +32,7 @@ def code_digest(script: Path) -> str:
 def stage_packages(script: Path) -> dict[str, str]:
     """Installed name → version of every package the script's code imports and those they need."""
     imported = {name for path in _closure(script.resolve()) for name in _imports(path)[1]}
-    owners = _distributions_by_module()
-    wanted = sorted(owner for name in imported for owner in owners.get(name, ()))
+    wanted = sorted(owner for name in imported for owner in _owners(name))
     versions: dict[str, str] = {}
     while wanted:
         name = wanted.pop()
@@ -126,19 +125,26 @@ def _tree_without_docstrings(path: Path) -> str:
 
 
 @cache
-def _distributions_by_module() -> dict[str, list[str]]:
-    return {module: [_canonical(name) for name in names] for module, names in metadata.packages_distributions().items()}
+def _owners(module: str) -> tuple[str, ...]:
+    """The installed packages that a top-level module belongs to: nearly always its namesake, and
+    looking through every package's files for the others takes half a second."""
+    if _installed(_canonical(module)) is not None:
+        return (_canonical(module),)
+    return tuple(_canonical(name) for name in metadata.packages_distributions().get(module, ()))
 
 
 @cache
 def _installed(name: str) -> tuple[str, tuple[str, ...]] | None:
     """Version of an installed package and the names of what it needs (extras left out)."""
     try:
-        found = metadata.distribution(name)
+        facts = metadata.distribution(name).read_text("METADATA") or ""
     except metadata.PackageNotFoundError:
         return None
-    needs = [need for need in found.requires or [] if "extra ==" not in need]
-    return found.version, tuple(_canonical(_NAME.match(need).group()) for need in needs)
+    # Read line by line: the standard parser takes ten times as long, and it is all of the cost.
+    header = facts.split("\n\n", 1)[0].splitlines()
+    version = next((line.removeprefix("Version: ") for line in header if line.startswith("Version: ")), "unknown")
+    needs = [line.removeprefix("Requires-Dist: ") for line in header if line.startswith("Requires-Dist: ")]
+    return version, tuple(_canonical(_NAME.match(need).group()) for need in needs if "extra ==" not in need)
 
 
 def _canonical(name: str) -> str:

@@ -84,12 +84,15 @@ def _worked_legs(problem: dict) -> Item:
     counts = problem["metadata"]["animals"]
     named = [f"{n} {animal}{'s' if n > 1 else ''}" for animal, n in counts.items()]
     legs = [n * ANIMALS[animal] for animal, n in counts.items()]
-    steps = [f"{n}*{ANIMALS[animal]}={total}" for (animal, n), total in zip(counts.items(), legs, strict=True)]
+    steps = [
+        f"{name}: {n} * {ANIMALS[animal]} = {total}."
+        for name, (animal, n), total in zip(named, counts.items(), legs, strict=True)
+    ]
     if len(legs) > 1:
-        steps.append(f"{'+'.join(map(str, legs))}={problem['answer']}")
+        steps.append(f"{' + '.join(map(str, legs))} = {problem['answer']}.")
     return {
         "prompt": f"How many legs are there in total if you have {' and '.join(named)}?",
-        "target": f"{', '.join(steps)}. Answer: {problem['answer']}",
+        "target": f"{' '.join(steps)} Answer: {problem['answer']}",
         "answer": problem["answer"],
         "choices": [],
     }

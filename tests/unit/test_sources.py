@@ -112,15 +112,15 @@ def test_sums_are_right_by_arithmetic() -> None:
 
 def test_worked_solutions_hold_step_by_step() -> None:
     for item in reasoning_gym_items("leg_counting", seed=3, count=100, settings=LEGS):
-        # Every "x*y=z" and "x+y=z" written must be true, and every animal asked for counted.
-        products = re.findall(r"(\d+)\*(\d+)=(\d+)[,.]", item["target"])
+        # Every "x * y = z." and "x + y = z." written must be true, and every animal asked for counted.
+        products = re.findall(r"(\d+) \* (\d+) = (\d+)\.", item["target"])
         asked = re.findall(r"(\d+) \w", item["prompt"])
         assert [n for n, _, _ in products] == asked
         assert all(int(n) * int(legs) == int(total) for n, legs, total in products)
         assert sum(int(total) for _, _, total in products) == int(item["answer"])
-        sums = re.findall(r"((?:\d+\+)+\d+)=(\d+)\.", item["target"])
+        sums = re.findall(r"((?:\d+ \+ )+\d+) = (\d+)\.", item["target"])
         assert len(sums) == (len(asked) > 1)
-        assert all(sum(map(int, terms.split("+"))) == int(total) for terms, total in sums)
+        assert all(sum(map(int, terms.split(" + "))) == int(total) for terms, total in sums)
 
 
 def test_the_seed_decides_the_problems() -> None:

@@ -122,7 +122,6 @@ def finetune(model, tokenizer, examples, optimisation: Optimisation, precision: 
             args=SFTConfig(
                 **_trainer_settings(optimisation, precision, scratch),
                 dataset_kwargs={"skip_prepare_dataset": True},
-                train_sampling_strategy="group_by_length",  # little padding
                 remove_unused_columns=False,
             ),
             train_dataset=dataset,
