@@ -22,7 +22,7 @@ try:
         raise UserError("snakemake must run in the project's own folder, where Snakefile and scripts/ are")
     check_config(config, Path(workflow.basedir) / "schemas/config.schema.json")
 except UserError as mistake:
-    raise WorkflowError(str(mistake)) from None
+    sys.exit(f"error: {mistake}")
 
 
 wildcard_constraints:
