@@ -55,7 +55,8 @@ def test_config_is_refused_before_anything_runs(project: Study, tmp_path: Path, 
 
 
 def test_running_elsewhere_is_refused(project: Study, tmp_path: Path) -> None:
-    done = project.python("-m", "snakemake", "-n", "--directory", str(tmp_path))
+    config = str(project.folder / "config.yaml")
+    done = project.python("-m", "snakemake", "-n", "--directory", str(tmp_path), "--configfile", config)
     assert "snakemake must run in the project's own folder" in done.stderr
 
 
