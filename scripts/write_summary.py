@@ -21,7 +21,10 @@ def main(settings) -> dict:
     lines[0] = lines[0] if settings.level == 0.95 else lines[0].replace("95 %", f"{settings.level:.0%}")
     for (model, task), rows in accuracy[accuracy["metric"] == "acc"].groupby(["model", "task"]):
         lines += ["", f"{model}, accuracy on {task} ({int(rows['items'].iloc[0])} items):"]
-        lines += [_line(f"M{row.iteration} {row.method}", row) for row in rows.sort_values("iteration").itertuples()]
+        lines += [
+            _line(f"M{row.iteration} {row.method}", row)
+            for row in rows.sort_values(["iteration", "method"]).itertuples()
+        ]
     if settings.consistency.stat().st_size > 1:
         table = pd.read_csv(settings.consistency)
         for (model, method), rows in table[table["measure"] == "C"].groupby(["model", "method"]):
