@@ -25,7 +25,6 @@ class TableSpec:
     columns: dict[str, pa.DataType]
     key: tuple[str, ...]
     nullable: frozenset[str] = frozenset()
-    may_be_empty: bool = False
 
     @property
     def schema(self) -> pa.Schema:
@@ -144,7 +143,7 @@ def read_table(path: Path, spec: TableSpec) -> pd.DataFrame:
             f"{path} can't be read as a {spec.name} table ({reason}): delete it and make it again"
         ) from problem
     _check_columns(table, spec, path)
-    if table.num_rows == 0 and not spec.may_be_empty:
+    if table.num_rows == 0:
         raise UserError(f"{path} has no rows: a {spec.name} table needs at least one")
     for name in spec.columns:
         missing = table[name].is_null(nan_is_null=True)

@@ -214,14 +214,6 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "nowhere.parquet" in str(mistake.value)
 
 
-def test_an_empty_table_passes_where_it_may_be_empty(tmp_path: Path) -> None:
-    spec = TableSpec("notes", {"name": pa.string()}, key=("name",), may_be_empty=True)
-    write_table(pd.DataFrame({"name": []}), spec, tmp_path / "notes.parquet")
-    found = read_table(tmp_path / "notes.parquet", spec)
-    assert len(found) == 0
-    assert list(found.columns) == ["name"]
-
-
 def test_a_failed_write_leaves_the_old_table(tmp_path: Path) -> None:
     path = tmp_path / "scores.parquet"
     write_table(logprobs(), LOGPROBS, path)
