@@ -1,7 +1,7 @@
 """CREAM: a language model improves itself from its own judgements, as a reproducible study.
 
 snakemake --cores all                  the default study
-snakemake --cores all TARGET           one stage: assets, data, sft, sample, score,
+snakemake --cores all TARGET           one stage: assets, data, sft, sample, score, judge,
                                        consistency, pairs, train, evaluate or tables
 snakemake --cores all PATH             any single artifact (results/README.md)
 """
@@ -21,6 +21,7 @@ include: "rules/data.smk"
 include: "rules/sft.smk"
 include: "rules/sample.smk"
 include: "rules/score.smk"
+include: "rules/judge.smk"
 include: "rules/consistency.smk"
 include: "rules/pairs.smk"
 include: "rules/train.smk"
@@ -35,6 +36,7 @@ localrules:
     sft,
     sample,
     score,
+    judge,
     consistency,
     pairs,
     train,
@@ -75,9 +77,15 @@ rule score:
         LOGPROBS,
 
 
+rule judge:
+    input:
+        OPINIONS,
+
+
 rule consistency:
     input:
         CONSISTENCIES,
+        AGREEMENTS,
 
 
 rule pairs:

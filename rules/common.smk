@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from cream.errors import UserError
 from cream.fingerprint import code_digest, environment_digest
+from cream.methods import tables_needed
 from cream.paths import policy
 from cream.settings import check_config
 
@@ -20,7 +21,8 @@ os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.ge
 try:
     if not Path("scripts/cream").is_dir():
         raise UserError("snakemake must run in the project's own folder, where Snakefile and scripts/ are")
-    check_config(config, Path(workflow.basedir) / "schemas/config.schema.json")
+    # Every row of the method table with all its keys.
+    METHOD_TABLE = check_config(config, Path(workflow.basedir) / "schemas/config.schema.json")
 except UserError as mistake:
     sys.exit(f"error: {mistake}")
 
@@ -29,8 +31,10 @@ wildcard_constraints:
     model="[a-z0-9][a-z0-9._-]*",
     method="[a-z0-9][a-z0-9._-]*",
     task="[a-z0-9][a-z0-9._-]*",
+    reward_model="[a-z0-9][a-z0-9._-]*",
     seed=r"\d+",
     t=r"\d+",
+    k=r"\d+",
 
 
 # The chain of models is what takes long: its jobs go before evaluations that nothing waits for.
@@ -38,7 +42,7 @@ CHAIN_FIRST = 10
 
 STUDY = config["study"]
 ROUNDS = range(1, STUDY["iterations"] + 1)
-METHODS = [name for name in STUDY["methods"] if not config["methods"][name].get("stop_at_m1")]
+METHODS = [name for name in STUDY["methods"] if not METHOD_TABLE[name].get("stop_at_m1")]
 RUNS = list(product(STUDY["models"], STUDY["seeds"]))
 # Every policy of the study, as the folder it lives in; M0 and M1 once, however many methods.
 TRAINED = [policy(m, s, method, t + 1) for m, s in RUNS for method in METHODS for t in ROUNDS]
@@ -64,13 +68,35 @@ LOGPROBS = sorted(
         for scorer in {0, t - 1, t}
     }
 )
+# Every method's responses are scored by M0, the model before and the model itself; what else an
+# ensemble asks for has a job of its own. (t, models that score the responses of M{t})
+SCORING_JOBS = []
+for t in ROUNDS:
+    always = {0, t - 1, t}
+    asked = {k for method in METHODS for k in tables_needed(METHOD_TABLE[method], t)["logprobs"]}
+    SCORING_JOBS += [(t, sorted(always)), *((t, [k]) for k in sorted(asked - always))]
+# Verdicts for all; votes and a reward model's scores where a method asks for them.
+OPINIONS = sorted(
+    {
+        f"{policy(m, s, method, t)}/{name}.parquet"
+        for m, s, method, t in ITERATIONS
+        for needed in [tables_needed(METHOD_TABLE[method], t)]
+        for name in [
+            "verdicts",
+            *(f"judgements/M{k}" for k in needed["judgements"]),
+            *(f"external/{reward_model}" for reward_model in needed["external"]),
+        ]
+    }
+)
 CONSISTENCIES = [f"{folder}/consistency.parquet" for folder in ITERATION_FOLDERS]
+AGREEMENTS = [f"{folder}/agreement.parquet" for folder in ITERATION_FOLDERS]
 PAIRS = [f"{folder}/pairs.parquet" for folder in ITERATION_FOLDERS]
 TRAINED_MODELS = [f"{folder}/model.json" for folder in TRAINED]
 EVALUATIONS = [f"{folder}/eval/{task}.json" for folder in POLICIES for task in STUDY["evaluate"]]
 TABLES = [
     "results/tables/accuracy.csv",
     "results/tables/consistency.csv",
+    "results/tables/iterations.csv",
     "results/tables/summary.txt",
     "results/figures/iterations.svg",
     "results/figures/iterations.png",
@@ -79,13 +105,17 @@ TABLES = [
 
 def flags(**settings):
     """Command-line flags with their names: Snakemake compares params as a set of bare values, so
-    two settings that swap their numbers would go unseen as separate params."""
+    two settings that swap their numbers would go unseen as separate params. What is None is left
+    out."""
     words = []
     for name, value in settings.items():
-        words += [
-            f"--{name.replace('_', '-')}",
-            json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value),
-        ]
+        if value is None:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if isinstance(value, list):
+            words += map(str, value)
+        else:
+            words.append(json.dumps(value, sort_keys=True) if isinstance(value, dict | bool) else str(value))
     return shlex.join(words)
 
 
@@ -99,6 +129,20 @@ def training_flags(stage, seed):
     """The flags that both kinds of training share."""
     lora = {f"lora_{name}": value for name, value in config["lora"].items()}
     return flags(**config[stage], **lora, seed=seed)
+
+
+def launcher(stage):
+    """What starts a training script: Python, or one Python per process that share every step."""
+    processes, threads = config["compute"]["processes"][stage], config["compute"]["threads"][stage]
+    if processes == 1:
+        return "python"
+    shared = flags(num_processes=processes, num_cpu_threads_per_process=threads)
+    return f"accelerate launch --num-machines 1 --mixed-precision no --dynamo-backend no {shared}"
+
+
+def cpus(stage):
+    """CPU cores that a training stage takes, all its processes together."""
+    return config["compute"]["processes"][stage] * config["compute"]["threads"][stage]
 
 
 def made_by(script):

@@ -1,14 +1,13 @@
-"""Rewards and consistency of iteration t: what the model thinks of its answers, and whether its
-predecessor agrees.
+"""Rewards and consistency of iteration t: what ranks the answers, and whether another ranking agrees.
 
-Needs: log-probs of M{t}'s responses under M0, M{t−1} and M{t}.
-Makes: results/{model}/seed{seed}/{method}/iter{t}/{rewards,consistency}.parquet
+Needs: raw scores of M{t}'s responses (log-probs, votes, verdicts, an external model's scores).
+Makes: results/{model}/seed{seed}/{method}/iter{t}/{rewards,consistency,agreement}.parquet
 """
 
 
 rule compute_rewards:
     input:
-        unpack(logprobs("current", "previous", "base")),
+        unpack(raw_tables),
     output:
         rewards="results/{model}/seed{seed}/{method}/iter{t}/rewards.parquet",
     log:
@@ -19,15 +18,10 @@ rule compute_rewards:
     conda:
         "../envs/cpu.yaml"
     params:
-        flags=lambda wildcards: flags(**method_of(wildcards, "reward", "previous_score"), iteration=wildcards.t),
+        flags=reward_flags,
         made_by=made_by("compute_rewards.py"),
     shell:
-        "python scripts/compute_rewards.py"
-        " --current {input.current:q}"
-        " --previous {input.previous:q}"
-        " --base {input.base:q}"
-        " {params.flags}"
-        " --rewards {output.rewards:q} 2>&1 | tee {log:q}"
+        "python scripts/compute_rewards.py" " {params.flags}" " --rewards {output.rewards:q} 2>&1 | tee {log:q}"
 
 
 rule measure_consistency:
@@ -43,10 +37,37 @@ rule measure_consistency:
     conda:
         "../envs/cpu.yaml"
     params:
-        flags=lambda wildcards: flags(**method_of(wildcards, "measure", "level")),
+        flags=consistency_flags,
         made_by=made_by("measure_consistency.py"),
     shell:
         "python scripts/measure_consistency.py"
         " --rewards {input.rewards:q}"
         " {params.flags}"
         " --consistency {output.consistency:q} 2>&1 | tee {log:q}"
+
+
+rule measure_agreement:
+    input:
+        unpack(logprobs("current", "previous", "base")),
+        rewards="results/{model}/seed{seed}/{method}/iter{t}/rewards.parquet",
+        verdicts=beside_samples("verdicts.parquet"),
+    output:
+        agreement="results/{model}/seed{seed}/{method}/iter{t}/agreement.parquet",
+    log:
+        "results/logs/measure_agreement/{model}/seed{seed}/{method}/iter{t}.log",
+    benchmark:
+        "results/benchmarks/measure_agreement/{model}/seed{seed}/{method}/iter{t}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        flags=lambda wildcards: flags(iteration=wildcards.t),
+        made_by=made_by("measure_agreement.py"),
+    shell:
+        "python scripts/measure_agreement.py"
+        " --rewards {input.rewards:q}"
+        " --current {input.current:q}"
+        " --previous {input.previous:q}"
+        " --base {input.base:q}"
+        " --verdicts {input.verdicts:q}"
+        " {params.flags}"
+        " --agreement {output.agreement:q} 2>&1 | tee {log:q}"

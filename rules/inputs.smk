@@ -79,21 +79,36 @@ def current_policy(wildcards):
 # Scoring
 
 
-def scorers(t):
-    """Which models score the responses of M{t}: M0, the model before, the model itself."""
-    return sorted({0, t - 1, t})
+def scoring_rule(t, models):
+    """The rule's name: score_M3, or score_M3_under_M1 for a model that only an ensemble asks for."""
+    return f"score_M{t}" if t in models else f"score_M{t}_under_M{models[0]}"
 
 
-def scoring_policies(t):
-    def models(wildcards):
-        folders = [policy(wildcards.model, wildcards.seed, wildcards.method, k) for k in scorers(t)]
-        found = [weights(folder) for folder in folders]
+def scoring_policies(models):
+    def inputs(wildcards):
+        found = [weights(policy(wildcards.model, wildcards.seed, wildcards.method, k)) for k in models]
         return {"scorers": [w["model"] for w in found], "scorer_digests": [w["digests"] for w in found]}
 
-    return models
+    return inputs
+
+
+# Judging
+
+
+def judging_policy(wildcards):
+    return weights(policy(wildcards.model, wildcards.seed, wildcards.method, int(wildcards.k)))
 
 
 # Rewards and consistency
+
+
+def beside_samples(name):
+    """A file in the folder of the model whose responses iteration t ranks."""
+
+    def path(wildcards):
+        return f"{policy(wildcards.model, wildcards.seed, wildcards.method, int(wildcards.t))}/{name}"
+
+    return path
 
 
 def logprobs(*scorers):
@@ -101,23 +116,45 @@ def logprobs(*scorers):
 
     def paths(wildcards):
         t = int(wildcards.t)
-        folder = policy(wildcards.model, wildcards.seed, wildcards.method, t)
         at = {"base": 0, "previous": t - 1, "current": t}
-        return {scorer: f"{folder}/logprobs/M{at[scorer]}.parquet" for scorer in scorers}
+        return {scorer: beside_samples(f"logprobs/M{at[scorer]}.parquet")(wildcards) for scorer in scorers}
 
     return paths
 
 
-def method_of(wildcards, *names):
-    return {name: config["methods"][wildcards.method][name] for name in names}
+def raw_tables(wildcards):
+    """What the method's rewards of iteration t are computed from."""
+    needed = tables_needed(METHOD_TABLE[wildcards.method], int(wildcards.t))
+    names = {
+        "samples": ["samples"],
+        "logprobs": [f"logprobs/M{k}" for k in needed["logprobs"]],
+        "judgements": [f"judgements/M{k}" for k in needed["judgements"]],
+        "external": [f"external/{name}" for name in needed["external"]],
+        "verdicts": ["verdicts" for _ in needed["verdicts"]],
+    }
+    return {
+        key: [beside_samples(f"{name}.parquet")(wildcards) for name in found] for key, found in names.items() if found
+    }
 
 
-# Pairs
+def reward_flags(wildcards, input):
+    method = METHOD_TABLE[wildcards.method]
+    needed = tables_needed(method, int(wildcards.t))
+    read_here = {
+        "reward": method["reward"],
+        "score_ref": method["score_ref"],
+        "aggregate": method["aggregate"],
+        "reward_model": method.get("reward_model"),
+        "consistency": {key: method["consistency"][key] for key in ("against", "previous_score")},
+    }
+    numbers = {"scorers": needed["logprobs"] or None, "judges": needed["judgements"] or None}
+    tables = {name: list(getattr(input, name)) for name in raw_tables(wildcards)}
+    return flags(**tables, **numbers, method=read_here, iteration=wildcards.t, seed=wildcards.seed)
 
 
-def samples_of(wildcards):
-    folder = policy(wildcards.model, wildcards.seed, wildcards.method, int(wildcards.t))
-    return f"{folder}/samples.parquet"
+def consistency_flags(wildcards):
+    settings = METHOD_TABLE[wildcards.method]["consistency"]
+    return flags(**{key: settings[key] for key in ("measure", "value", "level", "clip", "drop_negative")})
 
 
 # Training

@@ -8,7 +8,7 @@ Makes: results/{model}/seed{seed}/{method}/iter{t}/pairs.parquet
 rule build_pairs:
     input:
         unpack(logprobs("current")),
-        samples=samples_of,
+        samples=beside_samples("samples.parquet"),
         rewards="results/{model}/seed{seed}/{method}/iter{t}/rewards.parquet",
         consistency="results/{model}/seed{seed}/{method}/iter{t}/consistency.parquet",
     output:
@@ -21,7 +21,7 @@ rule build_pairs:
     conda:
         "../envs/cpu.yaml"
     params:
-        flags=flags(**config["pairs"]),
+        flags=lambda wildcards: flags(**METHOD_TABLE[wildcards.method]["pairs"]),
         made_by=made_by("build_pairs.py"),
     shell:
         "python scripts/build_pairs.py"

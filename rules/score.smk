@@ -4,24 +4,25 @@ Needs: samples.parquet of M{t}, the scorers.
 Makes: results/{model}/seed{seed}/{method}/M{t}/logprobs/M{k}.parquet
 
 One rule an iteration, because each scores with other models; one job for all of them, because
-starting Python and torch takes longer than scoring.
+starting Python and torch takes longer than scoring. Ensembles that reach further back have each
+older model's table from a rule of its own.
 """
 
-for t in ROUNDS:
+for t, models in SCORING_JOBS:
 
     rule:
         name:
-            f"score_M{t}"
+            scoring_rule(t, models)
         input:
-            unpack(scoring_policies(t)),
+            unpack(scoring_policies(models)),
             unpack(base_of),
             samples=f"results/{{model}}/seed{{seed}}/{{method}}/M{t}/samples.parquet",
         output:
-            logprobs=[f"results/{{model}}/seed{{seed}}/{{method}}/M{t}/logprobs/M{k}.parquet" for k in scorers(t)],
+            logprobs=[f"results/{{model}}/seed{{seed}}/{{method}}/M{t}/logprobs/M{k}.parquet" for k in models],
         log:
-            f"results/logs/score_responses/{{model}}/seed{{seed}}/{{method}}/M{t}.log",
+            f"results/logs/{scoring_rule(t, models)}/{{model}}/seed{{seed}}/{{method}}.log",
         benchmark:
-            f"results/benchmarks/score_responses/{{model}}/seed{{seed}}/{{method}}/M{t}.tsv"
+            f"results/benchmarks/{scoring_rule(t, models)}/{{model}}/seed{{seed}}/{{method}}.tsv"
         priority: CHAIN_FIRST
         conda:
             "../envs/cpu.yaml"

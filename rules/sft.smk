@@ -19,13 +19,14 @@ rule train_sft:
     priority: CHAIN_FIRST
     conda:
         "../envs/cpu.yaml"
-    threads: config["compute"]["threads"]["sft"]
+    threads: cpus("sft")
     params:
         flags=lambda wildcards: training_flags("sft", wildcards.seed),
         run=run_flags("sft"),
+        launcher=launcher("sft"),
         made_by=made_by("train_sft.py"),
     shell:
-        "python scripts/train_sft.py"
+        "{params.launcher} scripts/train_sft.py"
         " --split {input.split:q}"
         " --start {input.base:q}"
         " --base {input.base:q}"

@@ -1,7 +1,7 @@
 """Tables, figure and summary of the whole study.
 
-Needs: every evaluation and every consistency table.
-Makes: results/tables/{accuracy,consistency}.csv, results/tables/summary.txt,
+Needs: every evaluation; every consistency, agreement and pairs table.
+Makes: results/tables/{accuracy,consistency,iterations}.csv, results/tables/summary.txt,
        results/figures/iterations.{svg,png}
 """
 
@@ -10,9 +10,12 @@ rule make_tables:
     input:
         evaluations=EVALUATIONS,
         consistencies=CONSISTENCIES,
+        agreements=AGREEMENTS,
+        pairs=PAIRS,
     output:
         accuracy="results/tables/accuracy.csv",
         consistency="results/tables/consistency.csv",
+        iterations="results/tables/iterations.csv",
     log:
         "results/logs/make_tables.log",
     benchmark:
@@ -26,9 +29,12 @@ rule make_tables:
         "python scripts/make_tables.py"
         " --evaluations {input.evaluations:q}"
         " --consistencies {input.consistencies:q}"
+        " --agreements {input.agreements:q}"
+        " --pairs {input.pairs:q}"
         " {params.flags}"
         " --accuracy {output.accuracy:q}"
-        " --consistency {output.consistency:q} 2>&1 | tee {log:q}"
+        " --consistency {output.consistency:q}"
+        " --iterations {output.iterations:q} 2>&1 | tee {log:q}"
 
 
 rule draw_figure:

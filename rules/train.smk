@@ -21,18 +21,19 @@ rule train_policy:
     priority: CHAIN_FIRST
     conda:
         "../envs/cpu.yaml"
-    threads: config["compute"]["threads"]["train"]
+    threads: cpus("train")
     params:
         flags=lambda wildcards: training_flags("train", wildcards.seed),
-        beta=lambda wildcards: flags(**method_of(wildcards, "beta")),
+        loss=lambda wildcards: flags(**METHOD_TABLE[wildcards.method]["loss"]),
         run=run_flags("train"),
+        launcher=launcher("train"),
         made_by=made_by("train_policy.py"),
     shell:
-        "python scripts/train_policy.py"
+        "{params.launcher} scripts/train_policy.py"
         " --pairs {input.pairs:q}"
         " --start {input.model:q}"
         " --base {input.base:q}"
-        " {params.beta}"
+        " {params.loss}"
         " {params.flags}"
         " {params.run}"
         " --model {output.model:q} 2>&1 | tee {log:q}"

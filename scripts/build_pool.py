@@ -45,7 +45,7 @@ def main(settings) -> dict:
 if __name__ == "__main__":
     flags = stage.parser(__doc__)
     flags.add_argument("--task", required=True, help="name of the task")
-    flags.add_argument("--kind", required=True, choices=["choice", "number"], help="how answers are checked")
+    flags.add_argument("--kind", required=True, choices=["choice", "number", "open"], help="how answers are checked")
     flags.add_argument("--reader", required=True, choices=["social_iqa", "reasoning_gym", "file"])
     flags.add_argument("--wheel", type=stage.input_path, help="social_iqa: the fetched evals wheel")
     flags.add_argument("--member", help="social_iqa: path of the questions inside the wheel")

@@ -73,7 +73,7 @@ def _words(text: str) -> str:
 
 def is_correct(kind: str, text: str, answer: str, choices: Sequence[str]) -> bool:
     """Whether a response solves its item. `kind` is `number`, or `choice` (then `answer` is the
-    right choice's own text)."""
+    right choice's own text); items of kind `open` have no answer to ask about."""
     if kind == "number":
         found = extract_number(text)
         return found is not None and found == Decimal(answer)

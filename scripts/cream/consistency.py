@@ -1,9 +1,10 @@
-"""How far two models rank the same responses alike (paper, section "Consistency")."""
+"""How far two rankings of the same responses agree (paper, section "Consistency")."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ from scipy import stats
 
 MEASURES = ("kendall", "spearman", "toporder")
 # Why a prompt carries no information about agreement. Empty: it does.
-MISSING, CONSTANT = "missing reward", "all responses tied"
+MISSING, CONSTANT = "fewer than two responses with both scores", "all responses tied"
+# Why a prompt that does has no weight nevertheless.
+NEGATIVE = "negative tau"
 
 
 def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float:
@@ -51,49 +54,83 @@ def scaled(measure: str, value: float) -> float:
 def measure_prompts(rewards: pd.DataFrame) -> pd.DataFrame:
     """All measures for every prompt.
 
-    rewards: prompt_id, response_index, reward, previous_reward. Returns one row a prompt with
-    prompt_id, kendall, spearman, toporder and left_out: the reason why the prompt says nothing
-    about agreement (a reward is missing; one of the models ties all responses), in which case
-    the measures are NaN, or an empty text.
+    rewards: prompt_id, response_index, reward, comparison. Responses that lack either score are
+    left out. Returns one row a prompt with prompt_id, compared (how many responses have both),
+    kendall, spearman, toporder and left_out: the reason why the prompt says nothing about
+    agreement, in which case the measures are NaN, or an empty text.
     """
     rows = []
     for prompt_id, responses in rewards.groupby("prompt_id", sort=True):
-        current = responses["reward"].tolist()
-        previous = responses["previous_reward"].tolist()
-        left_out = _reason_to_leave_out(current, previous)
+        both = responses[np.isfinite(responses[["reward", "comparison"]].astype(float)).all(axis=1)]
+        mine, other = both["reward"].tolist(), both["comparison"].tolist()
+        left_out = _reason_to_leave_out(mine, other)
         values = dict.fromkeys(MEASURES, math.nan)
         if not left_out:
             values = {
-                "kendall": kendall_tau(current, previous),
-                "spearman": spearman_rho(current, previous),
-                "toporder": top_order(current, previous),
+                "kendall": kendall_tau(mine, other),
+                "spearman": spearman_rho(mine, other),
+                "toporder": top_order(mine, other),
             }
-        rows.append({"prompt_id": prompt_id, **values, "left_out": left_out})
-    return pd.DataFrame(rows, columns=["prompt_id", *MEASURES, "left_out"])
+        rows.append({"prompt_id": prompt_id, "compared": len(both), **values, "left_out": left_out})
+    return pd.DataFrame(rows, columns=["prompt_id", "compared", *MEASURES, "left_out"])
 
 
-def _reason_to_leave_out(current: list[float], previous: list[float]) -> str:
-    if not np.isfinite(np.asarray([*current, *previous], dtype=float)).all():
+def _reason_to_leave_out(mine: list[float], other: list[float]) -> str:
+    if len(mine) < 2:
         return MISSING
-    if len(set(current)) < 2 or len(set(previous)) < 2:
+    if len(set(mine)) < 2 or len(set(other)) < 2:
         return CONSTANT
     return ""
 
 
-def weigh_prompts(measured: pd.DataFrame, measure: str, level: str) -> pd.DataFrame:
-    """Add each prompt's consistency C and the weight its pair will train with.
+@dataclass(frozen=True)
+class Weighting:
+    """How a weight is made of the measures: the row's `consistency` settings."""
 
-    measure: a name in MEASURES, or `none` for plain self-rewarding (every weight is 1; C is
-    still Kendall's, so that it can be read off). level: `set`, one weight for the whole
-    iteration, the mean C of the prompts that count; or `prompt`, each its own C. The weight is
-    NaN where it can't be known: a left-out prompt at level `prompt`, or no prompt that counts.
+    measure: str
+    level: str
+    value: float | None = None
+    clip: float | None = None
+    drop_negative: bool = False
+
+
+def weigh_prompts(measured: pd.DataFrame, weighting: Weighting) -> pd.DataFrame:
+    """Add each prompt's consistency C, the weight its pair trains with, and why it has none.
+
+    measure `none` weighs every pair 1 and `constant` by its value; C is Kendall's then, so that
+    it can be read off. At level `set` the weight is the mean C of the prompts that count, one
+    number for the iteration, also for a prompt that says nothing about agreement itself; at
+    level `prompt` each has its own. `clip` is the least weight. `drop_negative` takes the weight
+    from prompts with τ < 0, which then don't count in the set's mean either.
+
+    The column `unweighted` has the reason for a missing weight: NaN never comes without one.
     """
-    shown = "kendall" if measure == "none" else measure
-    consistency = measured[shown].map(lambda value: scaled(shown, value))
-    if measure == "none":
-        weight = pd.Series(1.0, index=measured.index)
-    elif level == "set":
-        weight = pd.Series(consistency.mean(), index=measured.index)
+    shown = "kendall" if weighting.measure in ("none", "constant") else weighting.measure
+    consistency = measured[shown].map(lambda value: scaled(shown, value)).astype(float)
+    dropped = (measured["kendall"] < 0) & weighting.drop_negative
+    if weighting.measure in ("none", "constant"):
+        weight = pd.Series(1.0 if weighting.measure == "none" else weighting.value, index=measured.index, dtype=float)
+    elif weighting.level == "set":
+        weight = pd.Series(consistency[~dropped].mean(), index=measured.index, dtype=float)
     else:
         weight = consistency
-    return measured.assign(consistency=consistency, weight=weight)
+    if weighting.clip is not None:
+        weight = weight.clip(lower=weighting.clip)
+    weight = weight.mask(dropped)
+    unweighted = measured["left_out"].where(weight.isna(), "")
+    unweighted = unweighted.mask(dropped, NEGATIVE)
+    return measured.assign(consistency=consistency, weight=weight, unweighted=unweighted)
+
+
+def ranking_accuracy(rewards: Sequence[float], verdicts: Sequence[float]) -> tuple[float, int]:
+    """How often a reward puts a right response above a wrong one: over all pairs of responses
+    with different verdicts the share ordered as the verifier orders them, ties counting half.
+
+    Returns it with the number of those pairs; NaN and 0 where the verifier tells none apart.
+    Responses without a reward or verdict don't count.
+    """
+    known = [(r, v) for r, v in zip(rewards, verdicts, strict=True) if math.isfinite(r) and math.isfinite(v)]
+    pairs = [(better, worse) for better, v in known for worse, w in known if v > w]
+    if not pairs:
+        return math.nan, 0
+    return sum((a > b) + 0.5 * (a == b) for a, b in pairs) / len(pairs), len(pairs)

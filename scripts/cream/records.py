@@ -18,6 +18,7 @@ from pathlib import Path
 
 from cream.digests import file_digest, folder_digests
 from cream.fingerprint import code_digest, stage_packages
+from cream.processes import is_main_process
 
 RECORD_VERSION = 1
 
@@ -95,5 +96,7 @@ def write_manifest(folder: Path) -> None:
     """Write the digests of a model folder beside it: what later stages depend on."""
     from cream.stage import whole_file
 
+    if not is_main_process():
+        return
     with whole_file(manifest_path(folder)) as path:
         path.write_text(json.dumps(folder_digests(folder), indent=2, sort_keys=True) + "\n")

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from cream.errors import UserError
+from cream.method_table import check_methods, method_table
 
 # Stricter than JSON Schema, for which 5.0 is an integer and a number may be infinite: seeds and
 # counts become file names and command-line flags.
@@ -30,15 +31,21 @@ _Validator = validators.extend(
 RESERVED_METHOD_NAMES = {"base"}
 
 
-def check_config(config: dict, schema_file: Path) -> None:
-    """Raise `UserError` naming the first key that is unknown, mistyped, out of range or at odds
-    with another."""
+def check_config(config: dict, schema_file: Path) -> dict[str, dict]:
+    """The method table of a checked configuration, every row with all its keys.
+
+    Raises `UserError` naming the first key that is unknown, mistyped, out of range or at odds
+    with another.
+    """
     schema = json.loads(schema_file.read_text(encoding="utf-8"))
     problems = sorted(_Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
     if problems:
         raise UserError(_sentence(problems[0]))
     _check_selection(config)
     _check_batches(config)
+    table = method_table(config, schema)
+    check_methods(table, config)
+    return table
 
 
 def _sentence(problem: ValidationError) -> str:
@@ -120,6 +127,13 @@ def _check_selection(config: dict) -> None:
     for name, method in config["methods"].items():
         if (name == "sft") != bool(method.get("stop_at_m1")):
             raise UserError(f"config: methods.{name}: 'sft', and only it, is the method that stops at M1")
+    for name in study["evaluate"]:
+        task = config["tasks"][name]
+        if task["kind"] == "open" or not task["eval"]:
+            raise UserError(
+                f"config: study.evaluate names {name!r}, which has nothing to evaluate on: its kind is {task['kind']} "
+                f"and its eval {task['eval']}"
+            )
     tasks = [config["tasks"][name] for name in study["tasks"]]
     for split, stage in (("sft", "supervised fine-tuning"), ("prompts", "the iterations")):
         if not sum(task[split] for task in tasks):
@@ -133,4 +147,10 @@ def _check_batches(config: dict) -> None:
             raise UserError(
                 f"config: {stage}.batch_size ({settings['batch_size']}) is not a multiple of "
                 f"{stage}.micro_batch_size ({settings['micro_batch_size']})"
+            )
+        together = settings["micro_batch_size"] * config["compute"]["processes"][stage]
+        if settings["batch_size"] % together:
+            raise UserError(
+                f"config: {stage}.batch_size ({settings['batch_size']}) is not a multiple of micro_batch_size × "
+                f"compute.processes.{stage} ({together})"
             )

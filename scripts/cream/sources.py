@@ -100,7 +100,8 @@ def _worked_legs(problem: dict) -> Item:
 
 def file_items(path: Path, kind: str) -> Iterator[Item]:
     """Items of a local JSON-lines file with the fields prompt, answer, and optionally target
-    (the answer when absent) and choices (needed for kind `choice`)."""
+    (the answer when absent) and choices (needed for kind `choice`). Items of kind `open` have a
+    target and no answer."""
     for number, line in _lines(path.read_text(encoding="utf-8")):
         where = f"{path}, line {number}"
         try:
@@ -110,12 +111,14 @@ def file_items(path: Path, kind: str) -> Iterator[Item]:
         if not isinstance(record, dict):
             raise UserError(f"{where} is not a JSON object with the fields prompt and answer")
         item = {"target": record.get("answer"), "choices": [], **record}
+        if kind == "open":
+            item["answer"] = ""
         _check_item(item, kind, where)
         yield {field: item[field] for field in ("prompt", "target", "answer", "choices")}
 
 
 def _check_item(item: Item, kind: str, where: str) -> None:
-    for field in ("prompt", "answer", "target"):
+    for field in ("prompt", "target") if kind == "open" else ("prompt", "answer", "target"):
         if not isinstance(item.get(field), str) or not item[field].strip():
             raise UserError(f"{where} has no text in field {field!r}")
     choices = item["choices"]

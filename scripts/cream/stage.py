@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cream.errors import UserError
+from cream.processes import is_main_process
 from cream.records import write_record
 
 
@@ -82,7 +83,8 @@ def run(
         for output in outputs:
             _make_parent(output)
         observed = main(settings) or {}
-        write_record(settings, started, determinism, observed)
+        if is_main_process():
+            write_record(settings, started, determinism, observed)
     except UserError as mistake:
         sys.exit(f"error: {mistake}")
     except OSError as problem:
@@ -131,10 +133,13 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, renamed to it only when the block ends well."""
+    """A temporary folder beside `path`, renamed to it only when the block ends well, and only by
+    the main process of a job."""
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield temporary
+        if not is_main_process():
+            return
         temporary.chmod(0o755)
         if path.exists():
             shutil.rmtree(path)

@@ -77,30 +77,85 @@ LOGPROBS = TableSpec(
     },
     key=("prompt_id", "response_index"),
 )
+JUDGEMENTS = TableSpec(
+    "judgements",
+    {
+        "prompt_id": pa.string(),
+        "response_index": pa.int32(),
+        "vote": pa.int32(),
+        "text": pa.string(),
+        "finish_reason": pa.string(),
+        "score": pa.float64(),
+        "failure": pa.string(),
+    },
+    key=("prompt_id", "response_index", "vote"),
+    nullable=frozenset({"score"}),
+)
+EXTERNAL = TableSpec(
+    "external rewards",
+    {
+        "prompt_id": pa.string(),
+        "response_index": pa.int32(),
+        "score": pa.float64(),
+        "failure": pa.string(),
+    },
+    key=("prompt_id", "response_index"),
+    nullable=frozenset({"score"}),
+)
+VERDICTS = TableSpec(
+    "verdicts",
+    {
+        "prompt_id": pa.string(),
+        "response_index": pa.int32(),
+        "verdict": pa.float64(),
+    },
+    key=("prompt_id", "response_index"),
+    nullable=frozenset({"verdict"}),
+)
 REWARDS = TableSpec(
     "rewards",
     {
         "prompt_id": pa.string(),
         "response_index": pa.int32(),
         "reward": pa.float64(),
-        "previous_reward": pa.float64(),
+        "comparison": pa.float64(),
     },
     key=("prompt_id", "response_index"),
-    nullable=frozenset({"reward", "previous_reward"}),
+    nullable=frozenset({"reward", "comparison"}),
 )
 CONSISTENCY = TableSpec(
     "consistency",
     {
         "prompt_id": pa.string(),
+        "compared": pa.int32(),
         "kendall": pa.float64(),
         "spearman": pa.float64(),
         "toporder": pa.float64(),
+        "left_out": pa.string(),
         "consistency": pa.float64(),
         "weight": pa.float64(),
-        "left_out": pa.string(),
+        "unweighted": pa.string(),
     },
     key=("prompt_id",),
     nullable=frozenset({"kendall", "spearman", "toporder", "consistency", "weight"}),
+)
+AGREEMENT = TableSpec(
+    "agreement",
+    {
+        "prompt_id": pa.string(),
+        "self_kendall": pa.float64(),
+        "self_spearman": pa.float64(),
+        "self_toporder": pa.float64(),
+        "self_consistency": pa.float64(),
+        "self_left_out": pa.string(),
+        "told_apart": pa.int32(),
+        "reward_accuracy": pa.float64(),
+        "self_accuracy": pa.float64(),
+    },
+    key=("prompt_id",),
+    nullable=frozenset(
+        {"self_kendall", "self_spearman", "self_toporder", "self_consistency", "reward_accuracy", "self_accuracy"}
+    ),
 )
 PAIRS = TableSpec(
     "pairs",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from cream.loss import PreferenceLoss
 
 Tokens = Sequence[int]
 
@@ -112,11 +115,20 @@ class Trainer(Protocol):
         ...
 
     def train_preferences(
-        self, pairs: Sequence[dict], beta: float, optimisation: Optimisation, lora: Lora, out: Path
+        self, pairs: Sequence[dict], loss: PreferenceLoss, optimisation: Optimisation, lora: Lora, out: Path
     ) -> list[dict]:
         """Preference training on weighted pairs; returns the log, one entry a step.
 
         Each pair has prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps
         (nats, summed over the response) and weight (C).
         """
+        ...
+
+
+class Rewarder(Protocol):
+    """Scores whole exchanges with an external reward model."""
+
+    def reward(self, exchanges: Sequence[tuple[str, str]], per_batch: int) -> list[float | None]:
+        """One number per (prompt, response), higher is better; None where the two are longer
+        than the model's context."""
         ...

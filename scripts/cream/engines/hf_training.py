@@ -13,10 +13,13 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from cream.engines.base import Lora, ModelFiles, Optimisation, ScoringGroup, Tokens
+from cream.engines.exact_steps import ExactSteps, filled
 from cream.engines.hf_models import load_for_training, save_policy
 from cream.engines.packing import PackedBatch, pack, response_logprobs
 from cream.engines.tokens import load_tokenizer
-from cream.loss import preference_loss
+from cream.errors import UserError
+from cream.loss import PreferenceLoss
+from cream.processes import is_main_process, process_count
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 
@@ -34,15 +37,17 @@ class TransformersTrainer:
     ) -> list[dict]:
         model = load_for_training(self.files, self.precision, lora, optimisation.seed)
         steps = finetune(model, self.tokenizer, examples, optimisation, self.precision)
-        save_policy(model, self.tokenizer, out)
+        if is_main_process():
+            save_policy(model, self.tokenizer, out)
         return steps
 
     def train_preferences(
-        self, pairs: Sequence[dict], beta: float, optimisation: Optimisation, lora: Lora, out: Path
+        self, pairs: Sequence[dict], loss: PreferenceLoss, optimisation: Optimisation, lora: Lora, out: Path
     ) -> list[dict]:
         model = load_for_training(self.files, self.precision, lora, optimisation.seed)
-        steps = train_preferences(model, self.tokenizer, pairs, beta, optimisation, self.precision)
-        save_policy(model, self.tokenizer, out)
+        steps = train_preferences(model, self.tokenizer, pairs, loss, optimisation, self.precision)
+        if is_main_process():
+            save_policy(model, self.tokenizer, out)
         return steps
 
 
@@ -54,18 +59,25 @@ def supervised_example(prompt_ids: Sequence[int], response_ids: Sequence[int]) -
     }
 
 
+def examples_at_once(optimisation: Optimisation) -> int:
+    """Examples in one forward pass of all processes together."""
+    return optimisation.micro_batch_size * process_count()
+
+
 def _trainer_settings(optimisation: Optimisation, precision: str, folder: str) -> dict:
-    accumulation, rest = divmod(optimisation.batch_size, optimisation.micro_batch_size)
+    accumulation, rest = divmod(optimisation.batch_size, examples_at_once(optimisation))
     if rest:
-        raise ValueError("batch_size must be a multiple of micro_batch_size")
+        raise UserError(
+            f"batch_size ({optimisation.batch_size}) is not a multiple of micro_batch_size × processes "
+            f"({examples_at_once(optimisation)}): change one of the three"
+        )
     return {
         "output_dir": folder,
         "learning_rate": optimisation.learning_rate,
         "num_train_epochs": optimisation.epochs,
         "per_device_train_batch_size": optimisation.micro_batch_size,
         "gradient_accumulation_steps": accumulation,
-        "warmup_steps": optimisation.warmup_ratio,
-        "lr_scheduler_type": "cosine",
+        "warmup_steps": optimisation.warmup_ratio,  # a share of the steps (ExactSteps.create_scheduler)
         "weight_decay": optimisation.weight_decay,
         "max_grad_norm": optimisation.max_grad_norm,
         "seed": optimisation.seed,
@@ -80,6 +92,7 @@ def _trainer_settings(optimisation: Optimisation, precision: str, folder: str) -
         "report_to": [],
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
+        "ddp_find_unused_parameters": False,
     }
 
 
@@ -91,15 +104,21 @@ class ProgressLine(TrainerCallback):
             print(f"step {state.global_step}/{state.max_steps}: loss {logs['loss']:.4f}", flush=True)
 
 
-class ResponseOnlySFTTrainer(SFTTrainer):
+class ResponseOnlySFTTrainer(ExactSteps, SFTTrainer):
     """TRL's SFT trainer, with logits only from the first labelled position of the batch on.
 
     TRL's fused head projects every position where Triton isn't there, prompt and padding too.
+    The mean is over the labelled tokens of the step.
     """
+
+    def items_in(self, batch: dict) -> torch.Tensor:
+        return (batch["labels"] != IGNORED).sum()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         labels = inputs["labels"]
-        from_first_label = int(labels.shape[1] - (labels != IGNORED).any(dim=0).nonzero()[0])
+        labelled = (labels != IGNORED).any(dim=0).nonzero()
+        # A micro-batch of nothing but filling still takes part: the processes wait for each other.
+        from_first_label = int(labels.shape[1] - labelled[0]) if len(labelled) else 1
         outputs = model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
@@ -109,13 +128,16 @@ class ResponseOnlySFTTrainer(SFTTrainer):
         kept = labels[:, -from_first_label:]
         real = kept != IGNORED
         summed = F.cross_entropy(outputs.logits[:, :-1][real].float(), kept[real], reduction="sum")
-        loss = summed / (real.sum() if num_items_in_batch is None else num_items_in_batch)
+        loss = self.share_of_step(summed, num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
 
 def finetune(model, tokenizer, examples, optimisation: Optimisation, precision: str) -> list[dict]:
     """Train `model` in place on (prompt_ids, response_ids) examples; returns the step log."""
-    dataset = Dataset.from_list([supervised_example(*example) for example in examples])
+    rows = filled([supervised_example(*example) for example in examples], examples_at_once(optimisation))
+    for row in rows:
+        if not row["real"]:
+            row["labels"] = [IGNORED] * len(row["labels"])
     with tempfile.TemporaryDirectory() as scratch:
         trainer = ResponseOnlySFTTrainer(
             model=model,
@@ -124,7 +146,7 @@ def finetune(model, tokenizer, examples, optimisation: Optimisation, precision: 
                 dataset_kwargs={"skip_prepare_dataset": True},
                 remove_unused_columns=False,
             ),
-            train_dataset=dataset,
+            train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
         )
         trainer.remove_callback(PrinterCallback)
@@ -142,18 +164,22 @@ class PairCollator:
     def __call__(self, pairs: list[dict]) -> dict:
         groups = [ScoringGroup(pair["prompt_ids"], [pair["chosen_ids"], pair["rejected_ids"]]) for pair in pairs]
         batch = vars(pack(groups, self.pad_id))
-        for name in ("ref_chosen_logps", "ref_rejected_logps", "weight"):
+        for name in ("ref_chosen_logps", "ref_rejected_logps", "weight", "real"):
             batch[name] = torch.tensor([pair[name] for pair in pairs], dtype=torch.float32)
         return batch
 
 
-class WeightedDPOTrainer(DPOTrainer):
+class WeightedDPOTrainer(ExactSteps, DPOTrainer):
     """TRL's DPO trainer with a weight per pair and no reference model.
 
-    `L = C·(−log σ(u)) + (1 − C)·(−log σ(−u))` (paper, Algorithm 1): TRL's own losses have no
-    per-pair weight. The reference log-probabilities come with the pairs, so nothing is computed
-    for them here.
+    TRL's own losses have no per-pair weight (paper, Algorithm 1, needs one), and the reference
+    log-probabilities come with the pairs, so nothing is computed for them here. The mean is over
+    the pairs of the step. The model is called through its distributed wrapper.
     """
+
+    def __init__(self, *args, preference_loss: PreferenceLoss, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.preference_loss = preference_loss
 
     def _prepare_dataset(self, dataset, *args, **kwargs):
         return dataset  # already token ids
@@ -161,44 +187,49 @@ class WeightedDPOTrainer(DPOTrainer):
     def _precompute_ref_logps(self, dataset, *args, **kwargs):
         return dataset  # already in the pairs
 
-    def _compute_loss(self, model, inputs, return_outputs):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         batch = PackedBatch(**{name: inputs[name] for name in PackedBatch.__dataclass_fields__})
         chosen, rejected = response_logprobs(model, batch).unbind(dim=1)
+        chosen_tokens, rejected_tokens = batch.target_mask.sum(dim=-1).unbind(dim=1)
         chosen_ratio = chosen - inputs["ref_chosen_logps"]
         rejected_ratio = rejected - inputs["ref_rejected_logps"]
-        u = self.beta * (chosen_ratio - rejected_ratio)
-        loss = preference_loss(u, inputs["weight"]).mean()
-        self._note("rewards/chosen", self.beta * chosen_ratio)
-        self._note("rewards/rejected", self.beta * rejected_ratio)
-        self._note("rewards/margins", u)
-        self._note("weight", inputs["weight"])
+        losses = self.preference_loss(chosen_ratio, rejected_ratio, chosen_tokens, rejected_tokens, inputs["weight"])
+        beta = self.preference_loss.beta
+        self._note("rewards/chosen", beta * chosen_ratio, inputs["real"])
+        self._note("rewards/rejected", beta * rejected_ratio, inputs["real"])
+        self._note("rewards/margins", beta * (chosen_ratio - rejected_ratio), inputs["real"])
+        self._note("weight", inputs["weight"], inputs["real"])
+        loss = self.share_of_step((losses * inputs["real"]).sum(), num_items_in_batch)
         return (loss, None) if return_outputs else loss
 
-    def _note(self, name: str, values: torch.Tensor) -> None:
-        gathered = self.accelerator.gather(values.detach())
-        self._metrics["train"][name].append(gathered.mean().item())
+    def _note(self, name: str, values: torch.Tensor, real: torch.Tensor) -> None:
+        mine = torch.stack([(values.detach() * real).sum(), real.sum()])
+        summed, count = self.accelerator.gather(mine).view(-1, 2).sum(dim=0)
+        self._metrics["train"][name].append((summed / count).item())
 
 
 def train_preferences(
-    model, tokenizer, pairs: Sequence[dict], beta: float, optimisation: Optimisation, precision: str
+    model, tokenizer, pairs: Sequence[dict], loss: PreferenceLoss, optimisation: Optimisation, precision: str
 ) -> list[dict]:
     """Train `model` in place on weighted pairs; returns the step log.
 
     Each pair has prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps
     (nats, summed over the response) and weight (C).
     """
+    rows = filled(list(pairs), examples_at_once(optimisation))
     with tempfile.TemporaryDirectory() as scratch:
         trainer = WeightedDPOTrainer(
             model=model,
             args=DPOConfig(
                 **_trainer_settings(optimisation, precision, scratch),
-                beta=beta,
+                beta=loss.beta,
                 precompute_ref_log_probs=True,
                 remove_unused_columns=False,
             ),
             data_collator=PairCollator(tokenizer.pad_token_id),
-            train_dataset=Dataset.from_list(list(pairs)),
+            train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
+            preference_loss=loss,
         )
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(ProgressLine())

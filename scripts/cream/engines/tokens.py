@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 # Not AutoTokenizer: importing that brings in torch, four times the seconds, for the same class.
 from transformers import PreTrainedTokenizerFast
 
 from cream.errors import UserError
+
+# Stands for a text while the template is rendered: a private-use character no template contains.
+MARK = "\ue000"
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -28,5 +32,23 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 def chat_prompt(tokenizer: PreTrainedTokenizerFast, prompt: str) -> list[int]:
     """Ids of one user turn up to where the assistant's words begin."""
-    messages = [{"role": "user", "content": prompt}]
-    return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False))
+    return chat_ids(tokenizer, [("user", prompt)], add_generation_prompt=True)
+
+
+def chat_ids(
+    tokenizer: PreTrainedTokenizerFast, turns: Sequence[tuple[str, str]], add_generation_prompt: bool
+) -> list[int]:
+    """Ids of a conversation of (role, text) turns.
+
+    What is said is never read as markup: a text that spells the template's special tokens
+    becomes ordinary tokens, so no response can end its own turn and speak for another.
+    """
+    marks = [f"{MARK}{at}{MARK}" for at in range(len(turns))]
+    messages = [{"role": role, "content": mark} for (role, _), mark in zip(turns, marks, strict=True)]
+    template = tokenizer.apply_chat_template(messages, add_generation_prompt=add_generation_prompt, tokenize=False)
+    ids: list[int] = []
+    for (_, text), mark in zip(turns, marks, strict=True):
+        before, _, template = template.partition(mark)
+        ids += tokenizer.encode(before, add_special_tokens=False, split_special_tokens=False)
+        ids += tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+    return ids + tokenizer.encode(template, add_special_tokens=False, split_special_tokens=False)

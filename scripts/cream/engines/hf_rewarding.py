@@ -1,0 +1,75 @@
+"""External reward models with transformers: sequence classification with a single output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from cream.engines.base import Tokens
+from cream.engines.hf_models import DTYPES
+from cream.engines.tokens import chat_ids, load_tokenizer
+from cream.errors import UserError
+from cream.progress import Progress
+
+
+class TransformersRewarder:
+    """See `cream.engines.base.Rewarder`."""
+
+    def __init__(self, folder: Path, precision: str):
+        self.tokenizer = load_tokenizer(folder)
+        self.model = _load(folder, DTYPES[precision])
+        # Decoder classifiers read the last token that isn't padding: they must know which that is.
+        self.model.config.get_text_config().pad_token_id = self.tokenizer.pad_token_id
+        self.context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+    @torch.no_grad()
+    def reward(self, exchanges: Sequence[tuple[str, str]], per_batch: int) -> list[float | None]:
+        ids = [
+            chat_ids(self.tokenizer, [("user", prompt), ("assistant", response)], add_generation_prompt=False)
+            for prompt, response in exchanges
+        ]
+        # Equal exchanges are scored once: batches round differently, and equal must tie.
+        distinct = sorted({tuple(tokens) for tokens in ids}, key=lambda tokens: (len(tokens), tokens))
+        fitting = [tokens for tokens in distinct if self.context is None or len(tokens) <= self.context]
+        scores: dict[tuple[int, ...], float] = {}
+        with Progress("rewarding", len(fitting), "responses") as progress:
+            for start in range(0, len(fitting), per_batch):
+                cell = fitting[start : start + per_batch]
+                scores.update(zip(cell, self._score(cell), strict=True))
+                progress.update(len(cell))
+        return [scores.get(tuple(tokens)) for tokens in ids]
+
+    def _score(self, batch: Sequence[Tokens]) -> list[float]:
+        width = max(map(len, batch))
+        input_ids = torch.full((len(batch), width), self.tokenizer.pad_token_id)
+        mask = torch.zeros_like(input_ids)
+        for row, tokens in enumerate(batch):
+            input_ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        device = self.model.device
+        logits = self.model(input_ids=input_ids.to(device), attention_mask=mask.to(device)).logits
+        return logits[:, 0].float().tolist()
+
+
+def _load(folder: Path, dtype: torch.dtype):
+    try:
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError) as problem:
+        reason = str(problem).strip().splitlines()[0]
+        raise UserError(f"{folder} can't be loaded as a sequence-classification model: {reason}") from problem
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])[0]
+        raise UserError(f"{folder} is no reward model: its weights lack {missing!r}, which would be random numbers")
+    if model.config.num_labels != 1:
+        raise UserError(f"{folder} has {model.config.num_labels} outputs: a reward model has one")
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
