@@ -32,13 +32,15 @@ def main(settings) -> dict:
         for i, method in enumerate(methods)
     }
     tasks = sorted(set(accuracy["task"]))
-    figure, axes = plt.subplots(1, 1 + len(tasks), figsize=(3.6 * (1 + len(tasks)), 3.6), squeeze=False)
+    height = 3.6 + 0.2 * (len(methods) // (2 * (1 + len(tasks))))  # room for the legend's rows
+    figure, axes = plt.subplots(1, 1 + len(tasks), figsize=(3.6 * (1 + len(tasks)), height), squeeze=False)
     _draw_consistency(axes[0, 0], consistency, style)
     for axis, task in zip(axes[0, 1:], tasks, strict=True):
         _draw_accuracy(axis, accuracy[(accuracy["task"] == task) & (accuracy["metric"] == "acc")], methods, style)
         axis.set_title(f"Accuracy on {task}")
     handles, labels = axes[0, -1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False)
+    columns = min(max(1, len(labels)), 2 * (1 + len(tasks)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
     figure.set_layout_engine("constrained")
     for path, extra in ((settings.svg, {"metadata": {"Date": None}}), (settings.png, {"dpi": 160})):
         with stage.whole_file(path) as temporary:

@@ -11,6 +11,11 @@ import pandas as pd
 from cream import stage
 from cream.errors import UserError
 
+MEASURES = {
+    "C": "ranking consistency C (½ = unrelated rankings)",
+    "reward_accuracy": "how often the reward puts a right response above a wrong one",
+}
+
 
 def main(settings) -> dict:
     try:
@@ -27,12 +32,13 @@ def main(settings) -> dict:
         ]
     if settings.consistency.stat().st_size > 1:
         table = pd.read_csv(settings.consistency)
-        for (model, method), rows in table[table["measure"] == "C"].groupby(["model", "method"]):
-            lines += ["", f"{model}, {method}, ranking consistency C (prompts used of all):"]
-            lines += [
-                _line(f"M{row.iteration} vs M{row.iteration - 1}", row) + f"   {row.used} of {row.prompts}"
-                for row in rows.itertuples()
-            ]
+        for measure, title in MEASURES.items():
+            for model, rows in table[table["measure"] == measure].groupby("model"):
+                lines += ["", f"{model}, {title}:"]
+                lines += [
+                    _line(f"{row.method} iteration {row.iteration}", row) + f"   {row.used} of {row.prompts} prompts"
+                    for row in rows.sort_values(["iteration", "method"]).itertuples()
+                ]
     lines += ["", "Where it lies: results/tables/*.csv, results/figures/iterations.svg (and .png)"]
     with stage.whole_file(settings.summary) as path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -41,7 +47,7 @@ def main(settings) -> dict:
 
 def _line(name: str, row) -> str:
     seed = f" seed {int(row.seed)}" if pd.notna(row.seed) else ""
-    return f"  {name + seed:<24} {row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]"
+    return f"  {name + seed:<34} {row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]"
 
 
 if __name__ == "__main__":

@@ -176,6 +176,31 @@ def test_a_line_ends_at_a_newline_only(separator: str, tmp_path: Path) -> None:
     assert [item["prompt"] for item in file_items(path, "number")] == [prompt]
 
 
+def test_items_of_kind_open_have_a_target_and_no_answer(tmp_path: Path) -> None:
+    path = lines_file(
+        tmp_path,
+        json.dumps({"prompt": "Tell me a story.", "target": "Once upon a time …"}),
+        json.dumps({"prompt": "And another.", "target": "There was …", "answer": "not read", "note": "nor this"}),
+        json.dumps({"prompt": "Short?", "answer": "Yes."}),
+        json.dumps({"prompt": "No text?", "target": "t", "answer": 5}),
+    )
+    assert list(file_items(path, "open")) == [
+        {"prompt": "Tell me a story.", "target": "Once upon a time …", "answer": "", "choices": []},
+        {"prompt": "And another.", "target": "There was …", "answer": "", "choices": []},
+        # What other kinds take for target when there is none.
+        {"prompt": "Short?", "target": "Yes.", "answer": "", "choices": []},
+        {"prompt": "No text?", "target": "t", "answer": "", "choices": []},
+    ]
+
+
+@pytest.mark.parametrize("kind", ["number", "choice"])
+def test_an_item_without_an_answer_is_for_kind_open_alone(kind: str, tmp_path: Path) -> None:
+    path = lines_file(tmp_path, json.dumps({"prompt": "p", "target": "1", "choices": ["1"]}))
+    with pytest.raises(UserError, match="'answer'"):
+        list(file_items(path, kind))
+    assert len(list(file_items(path, "open"))) == 1
+
+
 GOOD = json.dumps({"prompt": "p", "answer": "1", "choices": ["1", "2"]})
 BAD = {
     "not json": ("{prompt: p}", "number", "not JSON"),
@@ -192,6 +217,13 @@ BAD = {
     "choices one text": ('{"prompt": "p", "answer": "1", "choices": "123"}', "choice", "choices"),
     "choices null": ('{"prompt": "p", "answer": "1", "choices": null}', "choice", "choices"),
     "target not text": ('{"prompt": "p", "answer": "1", "target": 1}', "number", "'target'"),
+    "infinite answer": ('{"prompt": "p", "answer": "inf"}', "number", "answer"),
+    "open without a target": ('{"prompt": "p"}', "open", "'target'"),
+    "open with an empty target": ('{"prompt": "p", "target": " "}', "open", "'target'"),
+    "open with a null target": ('{"prompt": "p", "target": null, "answer": "a"}', "open", "'target'"),
+    "open with a target not text": ('{"prompt": "p", "target": ["a"]}', "open", "'target'"),
+    "open without a prompt": ('{"target": "t"}', "open", "'prompt'"),
+    "open with choices not texts": ('{"prompt": "p", "target": "t", "choices": [1]}', "open", "choices"),
     "answer not a number": ('{"prompt": "p", "answer": "one"}', "number", "answer"),
 }
 

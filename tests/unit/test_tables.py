@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cream import tables
-from cream.consistency import measure_prompts, weigh_prompts
+from cream.consistency import Weighting, measure_prompts, weigh_prompts
 from cream.errors import UserError
 from cream.tables import CONSISTENCY, LOGPROBS, REWARDS, SAMPLES, SPLIT, TableSpec, read_table, write_table
 
@@ -89,22 +89,22 @@ def test_nested_lists_of_ids_stay_lists(tmp_path: Path) -> None:
 
 def test_missing_values_survive_where_they_are_allowed(tmp_path: Path) -> None:
     frame = pd.DataFrame({"prompt_id": ["p", "q"], "response_index": [0, 0], "reward": [1.5, None]})
-    frame["previous_reward"] = [None, 2.5]
+    frame["comparison"] = [None, 2.5]
     frame = frame.astype(object).where(frame.notna(), None)
     write_table(frame, REWARDS, tmp_path / "rewards.parquet")
     found = read_table(tmp_path / "rewards.parquet", REWARDS)
     assert found["reward"].isna().tolist() == [False, True]
-    assert found["previous_reward"].isna().tolist() == [True, False]
-    assert found["reward"].dtype == found["previous_reward"].dtype == np.float64
+    assert found["comparison"].isna().tolist() == [True, False]
+    assert found["reward"].dtype == found["comparison"].dtype == np.float64
 
 
 def test_a_column_that_is_missing_altogether_is_still_one_of_numbers(tmp_path: Path) -> None:
     # A study in which no prompt counts: later table steps compute with the column.
     frame = pd.DataFrame(
-        {"prompt_id": ["p", "q"], "response_index": [0, 0], "reward": [1.0, 2.0], "previous_reward": [None, None]}
+        {"prompt_id": ["p", "q"], "response_index": [0, 0], "reward": [1.0, 2.0], "comparison": [None, None]}
     )
     write_table(frame, REWARDS, tmp_path / "rewards.parquet")
-    assert read_table(tmp_path / "rewards.parquet", REWARDS)["previous_reward"].dtype == np.float64
+    assert read_table(tmp_path / "rewards.parquet", REWARDS)["comparison"].dtype == np.float64
 
 
 def test_the_consistency_table_of_a_real_measure_is_read_back(tmp_path: Path) -> None:
@@ -113,10 +113,10 @@ def test_the_consistency_table_of_a_real_measure_is_read_back(tmp_path: Path) ->
             "prompt_id": ["p", "p", "q", "q"],
             "response_index": [0, 1, 0, 1],
             "reward": [1.0, 2.0, 3.0, 3.0],
-            "previous_reward": [2.0, 1.0, 1.0, 2.0],
+            "comparison": [2.0, 1.0, 1.0, 2.0],
         }
     )
-    weighed = weigh_prompts(measure_prompts(rewards), "kendall", "prompt")
+    weighed = weigh_prompts(measure_prompts(rewards), Weighting("kendall", "prompt"))
     write_table(weighed.astype(object).where(weighed.notna(), None), CONSISTENCY, tmp_path / "c.parquet")
     pd.testing.assert_frame_equal(
         read_table(tmp_path / "c.parquet", CONSISTENCY), weighed[list(CONSISTENCY.columns)], check_dtype=False

@@ -36,13 +36,26 @@ def sentence(done) -> str:
         ("train: {epochs: many}", "train.epochs: 'many' must be of type number"),
         ("train: {learning_rate: 1e-4}", "train.learning_rate: '1e-4' is read as text: write it as 0.0001"),
         ("sample: {responses: 1}", "sample.responses: 1 must be at least 2"),
-        ("methods: {cream: {reward: judge}}", "methods.cream.reward: 'judge' is none of implicit"),
+        ("methods: {cream: {reward: jugde}}", "methods.cream.reward: 'jugde' is none of implicit"),
+        (
+            "methods: {constant: {consistency: {value: null}}}",
+            "methods.constant.consistency.value: measure constant needs",
+        ),
+        (
+            "methods: {constant: {consistency: {level: prompt}}}",
+            "methods.constant.consistency.level: measure constant is",
+        ),
+        (
+            "study: {methods: [oracle]}\ntasks: {judging: {prompts: 8}}",
+            "methods.oracle.reward: the verifier can't check task 'judging', whose items have no answers",
+        ),
+        ("study: {methods: [p-srlm]}\njudge: {template: ''}", "methods.p-srlm.reward: a judge needs judge.template"),
         ("study: {methods: [sft, creme]}", "study.methods names 'creme', which methods doesn't define"),
         (
             "tasks: {colours: {prompts: 0}, sums: {prompts: 0}}",
             "the tasks of the study give no items to the iterations",
         ),
-        ("train: {micro_batch_size: 5}", "train.batch_size (16) is not a multiple of train.micro_batch_size (5)"),
+        ("train: {micro_batch_size: 5}", "train.batch_size (8) is not a multiple of train.micro_batch_size (5)"),
     ],
 )
 def test_config_is_refused_before_anything_runs(project: Study, tmp_path: Path, change: str, says: str) -> None:
@@ -175,10 +188,11 @@ def test_table_with_duplicate_keys(project: Study, tmp_path: Path) -> None:
     from cream.tables import REWARDS, write_table
 
     rewards = pd.DataFrame(
-        {"prompt_id": ["p"] * 3, "response_index": [0, 1, 1], "reward": [1.0, 2, 3], "previous_reward": [1.0, 2, 3]}
+        {"prompt_id": ["p"] * 3, "response_index": [0, 1, 1], "reward": [1.0, 2, 3], "comparison": [1.0, 2, 3]}
     )
     write_table(rewards, REWARDS, tmp_path / "rewards.parquet")
     arguments = ["--rewards", str(tmp_path / "rewards.parquet"), "--measure", "kendall", "--level", "set"]
+    arguments += ["--drop-negative", "false"]
     done = project.python("scripts/measure_consistency.py", *arguments, "--consistency", str(tmp_path / "out.parquet"))
     says = sentence(done)
     assert "rewards.parquet, row 2" in says and "prompt_id='p', response_index=1 appears more than once" in says
@@ -209,7 +223,7 @@ def test_pairs_scored_under_another_model_stop_training(study: Study) -> None:
     write_table(pairs, PAIRS, run / "cream/iter1/pairs.parquet")
     before = (run / "cream/M2/model.json").read_bytes()
     says = sentence(study.python(*command))
-    assert "not log 2" in says and "cream/iter1/pairs.parquet" in says
+    assert "not 0.6931" in says and "cream/iter1/pairs.parquet" in says
     assert (run / "cream/M2/model.json").read_bytes() == before
     assert (run / "cream/M2/model/adapter_model.safetensors").exists()
 

@@ -29,7 +29,7 @@ def test_tables_say_everything_once(finished: Study) -> None:
     assert set(accuracy["metric"]) == {"acc", "acc_norm"}
     assert ((accuracy["low"] <= accuracy["mean"]) & (accuracy["mean"] <= accuracy["high"])).all()
     consistency = pd.read_csv(finished.folder / "results/tables/consistency.csv")
-    assert len(consistency) == 2 * 2 * 4
+    assert len(consistency) == 2 * 2 * 11
     assert (consistency["used"] + consistency["left_out"] == consistency["prompts"]).all()
 
 
@@ -84,7 +84,7 @@ def test_first_training_loss_is_log_two_and_training_reads_the_stored_weight(fin
 
 def test_splits_are_disjoint_and_reported(finished: Study) -> None:
     report = pd.read_csv(finished.folder / "results/tables/splits/tiny.csv")
-    assert report["items"].sum() == 2 * 24 + 2 * 2 * 8 + 24
+    assert report["items"].sum() == 2 * 24 + 32 + 2 * 2 * 8 + 24
     prompts = [
         prompt
         for path in sorted((finished.folder / "results/tiny/data").rglob("*.parquet"))
@@ -140,11 +140,23 @@ def test_one_stage_by_path_by_force_and_by_script(study: Study) -> None:
 
 
 def test_every_stage_has_a_named_target(finished: Study) -> None:
-    stages = ["assets", "data", "sft", "sample", "score", "consistency", "pairs", "train", "evaluate", "tables"]
+    stages = [
+        "assets",
+        "data",
+        "sft",
+        "sample",
+        "score",
+        "judge",
+        "consistency",
+        "pairs",
+        "train",
+        "evaluate",
+        "tables",
+    ]
     assert "Nothing to be done" in finished.run(*stages, "--dry-run")
 
 
 def test_rewards_are_finite_and_raw_scores_are_kept(finished: Study) -> None:
     rewards = read_table(finished.folder / RUN / "cream/iter2/rewards.parquet", REWARDS)
-    assert np.isfinite(rewards[["reward", "previous_reward"]].to_numpy(dtype=float)).all()
+    assert np.isfinite(rewards[["reward", "comparison"]].to_numpy(dtype=float)).all()
     assert len(rewards) == 16 * 4

@@ -15,8 +15,10 @@ AFTER_FIRST_WEIGHT = {
     "build_pairs": 2,
     "train_policy": 2,
     "sample_responses": 1,
+    "verify_responses": 1,
     "score_M2": 1,
     "compute_rewards": 1,
+    "measure_agreement": 1,
     "measure_consistency": 2,
     "evaluate_model": 2,
 }
@@ -33,12 +35,12 @@ def test_nothing_to_do(study: Study) -> None:
 
 
 def test_consistency_measure(study: Study) -> None:
-    study.change("methods: {cream: {measure: spearman}}")
+    study.change("methods: {cream: {consistency: {measure: spearman}}}")
     assert study.planned() == AFTER_FIRST_WEIGHT | TABLES
 
 
 def test_beta(study: Study) -> None:
-    study.change("methods: {srlm: {beta: 0.2}}")
+    study.change("methods: {srlm: {loss: {beta: 0.2}}}")
     expected = AFTER_FIRST_WEIGHT | {"measure_consistency": 1, "build_pairs": 1} | TABLES
     assert study.planned() == expected
 
@@ -54,9 +56,11 @@ def test_number_of_responses(study: Study) -> None:
     study.change("sample: {responses: 5}")
     assert study.planned() == {
         "sample_responses": 3,
+        "verify_responses": 3,
         "score_M1": 1,
         "score_M2": 2,
         "compute_rewards": 4,
+        "measure_agreement": 4,
         "measure_consistency": 4,
         "build_pairs": 4,
         "train_policy": 4,
@@ -79,8 +83,10 @@ def test_third_iteration_added(study: Study) -> None:
     study.change("study: {iterations: 3}")
     one = {
         "sample_responses": 1,
+        "verify_responses": 1,
         "score_M3": 1,
         "compute_rewards": 1,
+        "measure_agreement": 1,
         "measure_consistency": 1,
         "build_pairs": 1,
         "train_policy": 1,
@@ -92,10 +98,9 @@ def test_third_iteration_added(study: Study) -> None:
 def test_method_added(study: Study) -> None:
     study.change(
         "study: {methods: [sft, srlm, cream, by-prompt]}\n"
-        "methods: {by-prompt: {reward: implicit, previous_score: log_ratio, measure: kendall,\n"
-        "  level: prompt, beta: 0.1}}"
+        "methods: {by-prompt: {preset: cream, consistency: {level: prompt}}}"
     )
-    assert study.planned() == AFTER_FIRST_WEIGHT | {"compute_rewards": 2} | TABLES
+    assert study.planned() == AFTER_FIRST_WEIGHT | {"compute_rewards": 2, "measure_agreement": 2} | TABLES
 
 
 def test_seed_added(study: Study) -> None:
@@ -103,9 +108,11 @@ def test_seed_added(study: Study) -> None:
     assert study.planned() == {
         "train_sft": 1,
         "sample_responses": 3,
+        "verify_responses": 3,
         "score_M1": 1,
         "score_M2": 2,
         "compute_rewards": 4,
+        "measure_agreement": 4,
         "measure_consistency": 4,
         "build_pairs": 4,
         "train_policy": 4,
@@ -130,8 +137,10 @@ def test_prompt_file(study: Study) -> None:
     study.run("data")
     second = {
         "sample_responses": 1,
+        "verify_responses": 1,
         "score_M2": 1,
         "compute_rewards": 1,
+        "measure_agreement": 1,
         "measure_consistency": 1,
         "build_pairs": 1,
         "train_policy": 1,
@@ -154,7 +163,13 @@ def test_upgraded_package(study: Study, tmp_path: Path) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scipy\nVersion: 99.0\n")
     (info / "RECORD").write_text("scipy/__init__.py,,\n")
     planned = study.planned(PYTHONPATH=str(tmp_path / "packages"))
-    assert planned == twice(AFTER_FIRST_WEIGHT) | TABLES
+    assert planned == twice(AFTER_FIRST_WEIGHT | {"measure_agreement": 2}) | TABLES
+
+
+def test_verifier(study: Study) -> None:
+    """No method here is trained on verdicts: only what is measured by them is made again."""
+    edit(study, "scripts/verify_responses.py", '"responses": len', '"all": len')
+    assert study.planned() == {"verify_responses": 3, "measure_agreement": 4, **TABLES}
 
 
 def test_upgraded_package_nobody_uses(study: Study, tmp_path: Path) -> None:
