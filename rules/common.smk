@@ -111,11 +111,11 @@ def flags(**settings):
     for name, value in settings.items():
         if value is None:
             continue
-        words.append(f"--{name.replace('_', '-')}")
+        flag = f"--{name.replace('_', '-')}"
         if isinstance(value, list):
-            words += map(str, value)
+            words += [flag, *map(str, value)]
         else:
-            words.append(json.dumps(value, sort_keys=True) if isinstance(value, dict | bool) else str(value))
+            words.append(f"{flag}={json.dumps(value, sort_keys=True) if isinstance(value, dict | bool) else value}")
     return shlex.join(words)
 
 
@@ -132,12 +132,14 @@ def training_flags(stage, seed):
 
 
 def launcher(stage):
-    """What starts a training script: Python, or one Python per process that share every step."""
-    processes, threads = config["compute"]["processes"][stage], config["compute"]["threads"][stage]
-    if processes == 1:
-        return "python"
-    shared = flags(num_processes=processes, num_cpu_threads_per_process=threads)
-    return f"accelerate launch --num-machines 1 --mixed-precision no --dynamo-backend no {shared}"
+    """What starts a training script: Python, or one Python per process that share every step.
+
+    Not `accelerate launch`: without a GPU it starts a single process, whatever number it is given.
+    """
+    processes = config["compute"]["processes"][stage]
+    return (
+        "python" if processes == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {processes} --"
+    )
 
 
 def cpus(stage):

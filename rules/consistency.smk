@@ -49,6 +49,7 @@ rule measure_consistency:
 rule measure_agreement:
     input:
         unpack(logprobs("current", "previous", "base")),
+        samples=beside_samples("samples.parquet"),
         rewards="results/{model}/seed{seed}/{method}/iter{t}/rewards.parquet",
         verdicts=beside_samples("verdicts.parquet"),
     output:
@@ -64,6 +65,7 @@ rule measure_agreement:
         made_by=made_by("measure_agreement.py"),
     shell:
         "python scripts/measure_agreement.py"
+        " --samples {input.samples:q}"
         " --rewards {input.rewards:q}"
         " --current {input.current:q}"
         " --previous {input.previous:q}"

@@ -10,13 +10,13 @@ iterations nor more evaluation items move what is already there.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pandas as pd
 
 from cream import stage
+from cream.context import context_length
 from cream.errors import UserError
 from cream.tables import POOL, SPLIT, read_table, write_table
 
@@ -32,7 +32,7 @@ def main(settings) -> dict:
     prompt_ids = [chat_prompt(tokenizer, prompt) for prompt in chosen["prompt"]]
 
     def response_ids(text: str) -> list[int]:
-        return [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+        return [*tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True), tokenizer.eos_token_id]
 
     chosen = chosen.assign(
         prompt_ids=prompt_ids,
@@ -59,7 +59,7 @@ def _slice(pools: dict[str, pd.DataFrame], text: str) -> pd.DataFrame:
 
 
 def _check_lengths(chosen: pd.DataFrame, model: Path) -> None:
-    context = json.loads((model / "config.json").read_text())["max_position_embeddings"]
+    context = context_length(model)
     for _, item in chosen.iterrows():
         length = len(item["prompt_ids"]) + len(item["target_ids"])
         if length > context:

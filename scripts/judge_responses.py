@@ -10,12 +10,12 @@ Each response is judged by itself, so its place among the others can't count.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 import pandas as pd
 
 from cream import stage
+from cream.context import context_length
 from cream.exchanges import read_exchanges
 from cream.judging import TOO_LONG, judge_question, read_vote
 from cream.seeds import request_seed
@@ -49,7 +49,7 @@ def _questions(samples: pd.DataFrame, items: dict[str, dict], tokenizer, setting
     from cream.engines.base import Prompt
     from cream.engines.tokens import chat_prompt
 
-    context = json.loads((settings.base / "config.json").read_text())["max_position_embeddings"]
+    context = context_length(settings.base)
     asked, too_long = [], []
     for prompt_id, index, text in zip(samples["prompt_id"], samples["response_index"], samples["text"], strict=True):
         ids = chat_prompt(tokenizer, judge_question(settings.template, items[prompt_id]["prompt"], text))

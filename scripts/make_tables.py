@@ -86,7 +86,7 @@ def _consistency(path, interval) -> list[dict]:
 
 def _agreement(path, interval) -> list[dict]:
     table = read_table(path, AGREEMENT)
-    not_told = pd.Series("responses not told apart", index=table.index)
+    not_told = table["told_apart"].map(lambda pairs: "missing reward" if pairs else "responses not told apart")
     reasons = dict.fromkeys(AGREEMENT_MEASURES, table["self_left_out"])
     reasons |= {"reward_accuracy": not_told, "self_accuracy": not_told}
     return _measured(path, table, AGREEMENT_MEASURES, reasons, interval)

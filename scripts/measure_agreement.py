@@ -1,7 +1,7 @@
 """What every method is measured by, whether or not it uses it: does the model agree with its
 predecessor, and with the verifier?
 
-    python scripts/measure_agreement.py --rewards …/cream/iter2/rewards.parquet \
+    python scripts/measure_agreement.py --samples …/cream/M2/samples.parquet --rewards …/cream/iter2/rewards.parquet \
         --current …/cream/M2/logprobs/M2.parquet --previous …/cream/M2/logprobs/M1.parquet \
         --base …/cream/M2/logprobs/M0.parquet --verdicts …/cream/M2/verdicts.parquet \
         --iteration 2 --agreement …/cream/iter2/agreement.parquet
@@ -18,22 +18,31 @@ import pandas as pd
 
 from cream import stage
 from cream.consistency import MEASURES, measure_prompts, ranking_accuracy, scaled
-from cream.tables import AGREEMENT, LOGPROBS, REWARDS, VERDICTS, read_table, write_table
-
-KEY = ["prompt_id", "response_index"]
+from cream.rewards import aligned, likelihood, log_ratio, raw_tables
+from cream.tables import AGREEMENT, LOGPROBS, REWARDS, SAMPLES, VERDICTS, read_table, write_table
 
 
 def main(settings) -> dict:
-    responses = read_table(settings.rewards, REWARDS)[[*KEY, "reward"]]
-    for name in ("current", "previous", "base"):
-        table = read_table(getattr(settings, name), LOGPROBS).rename(columns={"logprob_sum": name})
-        responses = responses.merge(table[[*KEY, name, "tokens"]], on=KEY, validate="1:1", suffixes=("", f"_{name}"))
-    responses = responses.merge(read_table(settings.verdicts, VERDICTS), on=KEY, validate="1:1")
-    responses["own"] = responses["current"] - responses["base"]
-    is_first = settings.iteration == 1
-    responses["before"] = (
-        responses["base"] / responses["tokens"] if is_first else responses["previous"] - responses["base"]
+    t = settings.iteration
+    raw = raw_tables(
+        read_table(settings.samples, SAMPLES),
+        {
+            t: read_table(settings.current, LOGPROBS),
+            t - 1: read_table(settings.previous, LOGPROBS),
+            0: read_table(settings.base, LOGPROBS),
+        },
+        verdicts=read_table(settings.verdicts, VERDICTS),
     )
+    rewards = aligned(read_table(settings.rewards, REWARDS), raw.responses, str(settings.rewards))
+    responses = pd.DataFrame(
+        {
+            "reward": rewards["reward"],
+            "verdict": raw.verdicts,
+            "own": log_ratio(raw, t, 0),
+            "before": likelihood(raw, 0) if t == 1 else log_ratio(raw, t - 1, 0),
+        },
+        index=raw.responses,
+    ).reset_index()
     table = _self_consistency(responses).merge(_accuracies(responses), on="prompt_id", validate="1:1")
     write_table(table, AGREEMENT, settings.agreement)
     found = table[["self_consistency", "reward_accuracy", "self_accuracy"]].mean().to_dict()
@@ -46,7 +55,7 @@ def main(settings) -> dict:
 
 
 def _self_consistency(responses: pd.DataFrame) -> pd.DataFrame:
-    compared = responses[KEY].assign(reward=responses["own"], comparison=responses["before"])
+    compared = responses.drop(columns="reward").rename(columns={"own": "reward", "before": "comparison"})
     measured = measure_prompts(compared).drop(columns="compared")
     measured["consistency"] = measured["kendall"].map(lambda tau: scaled("kendall", tau))
     return measured.rename(columns={name: f"self_{name}" for name in (*MEASURES, "consistency", "left_out")})
@@ -55,8 +64,8 @@ def _self_consistency(responses: pd.DataFrame) -> pd.DataFrame:
 def _accuracies(responses: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for prompt_id, group in responses.groupby("prompt_id", sort=True):
-        by_reward, told_apart = ranking_accuracy(group["reward"], group["verdict"])
-        by_itself, _ = ranking_accuracy(group["own"], group["verdict"])
+        by_reward, _ = ranking_accuracy(group["reward"], group["verdict"])
+        by_itself, told_apart = ranking_accuracy(group["own"], group["verdict"])
         rows.append(
             {
                 "prompt_id": prompt_id,
@@ -70,6 +79,7 @@ def _accuracies(responses: pd.DataFrame) -> pd.DataFrame:
 
 if __name__ == "__main__":
     flags = stage.parser(__doc__)
+    flags.add_argument("--samples", type=stage.input_path, required=True, help="sampled responses")
     flags.add_argument("--rewards", type=stage.input_path, required=True, help="the method's rewards")
     flags.add_argument("--current", type=stage.input_path, required=True, help="log-probs under M{t}")
     flags.add_argument("--previous", type=stage.input_path, required=True, help="log-probs under M{t-1}")

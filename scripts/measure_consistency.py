@@ -11,6 +11,7 @@ from collections import Counter
 
 from cream import stage
 from cream.consistency import MEASURES, Weighting, measure_prompts, weigh_prompts
+from cream.errors import UserError
 from cream.tables import CONSISTENCY, REWARDS, read_table, write_table
 
 
@@ -18,6 +19,8 @@ def main(settings) -> dict:
     weighting = Weighting(
         settings.measure, settings.level, settings.value, settings.clip, settings.drop_negative == "true"
     )
+    if settings.measure == "constant" and settings.value is None:
+        raise UserError("--measure constant needs --value, the constant C between 0 and 1")
     weighed = weigh_prompts(measure_prompts(read_table(settings.rewards, REWARDS)), weighting)
     write_table(weighed, CONSISTENCY, settings.consistency)
     reasons = {name: Counter(reason for reason in weighed[name] if reason) for name in ("left_out", "unweighted")}

@@ -10,12 +10,12 @@ Every response has its own seed, made from run seed, iteration, prompt and respo
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 import pandas as pd
 
 from cream import stage
+from cream.context import context_length
 from cream.errors import UserError
 from cream.seeds import request_seed
 from cream.tables import SAMPLES, SPLIT, read_table, write_table
@@ -61,7 +61,7 @@ def main(settings) -> dict:
 
 
 def _check_room(split: pd.DataFrame, settings) -> None:
-    context = json.loads((settings.base / "config.json").read_text())["max_position_embeddings"]
+    context = context_length(settings.base)
     for _, item in split.iterrows():
         if len(item["prompt_ids"]) + settings.max_new_tokens > context:
             raise UserError(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from cream import stage
 from cream.errors import UserError
+from cream.processes import is_main_process
 from cream.records import write_manifest
 from cream.tables import PAIRS, read_table
 from cream.training_flags import lora_of, optimisation_of
@@ -30,7 +31,8 @@ def main(settings) -> dict:
     loss = PreferenceLoss(settings.type, settings.beta, settings.max_epsilon)
     pairs = read_table(settings.pairs, PAIRS)
     trainer = open_trainer(settings.engine, ModelFiles(settings.start, settings.base), settings.precision)
-    print(f"training on {len(pairs)} pairs, mean weight {pairs['weight'].mean():.3f}", flush=True)
+    if is_main_process():
+        print(f"training on {len(pairs)} pairs, mean weight {pairs['weight'].mean():.3f}", flush=True)
     with stage.whole_folder(settings.model) as folder:
         steps = trainer.train_preferences(
             pairs.to_dict("records"), loss, optimisation_of(settings), lora_of(settings), folder

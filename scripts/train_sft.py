@@ -9,6 +9,7 @@ Only response tokens carry a label (paper, "Supervised fine-tuning").
 from __future__ import annotations
 
 from cream import stage
+from cream.processes import is_main_process
 from cream.records import write_manifest
 from cream.tables import SPLIT, read_table
 from cream.training_flags import lora_of, optimisation_of
@@ -21,7 +22,8 @@ def main(settings) -> dict:
     split = read_table(settings.split, SPLIT)
     examples = list(zip(split["prompt_ids"], split["target_ids"], strict=True))
     trainer = open_trainer(settings.engine, ModelFiles(settings.start, settings.base), settings.precision)
-    print(f"fine-tuning on {len(examples)} examples", flush=True)
+    if is_main_process():
+        print(f"fine-tuning on {len(examples)} examples", flush=True)
     with stage.whole_folder(settings.model) as folder:
         steps = trainer.finetune(examples, optimisation_of(settings), lora_of(settings), folder)
     write_manifest(settings.model)

@@ -51,7 +51,7 @@ def sums(count: int = 120) -> list[dict]:
     return [{"prompt": f"{a} + {b} = ?", "target": f"Answer: {a + b}"} for a, b in pairs]
 
 
-def train(model, tokenizer, rows: list[dict], steps: int = 60) -> None:
+def train(model, tokenizer, rows: list[dict], steps: int = 90) -> None:
     """Plain next-token training on the targets, on one thread so that it always gives the same."""
     import torch
 

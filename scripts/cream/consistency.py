@@ -31,8 +31,8 @@ def spearman_rho(a: Sequence[float], b: Sequence[float]) -> float:
 def _quiet(measure, a: Sequence[float], b: Sequence[float]) -> float:
     if len(set(a)) < 2 or len(set(b)) < 2:
         return math.nan
-    # Clamped: rounding can carry a perfect agreement a bit past 1, and C past its range.
-    return float(np.clip(measure(a, b).statistic, -1.0, 1.0))
+    # Rounded: scipy's perfect agreement may be 0.9999999999999998, and must be 1.
+    return round(float(measure(a, b).statistic), 12)
 
 
 def top_order(a: Sequence[float], b: Sequence[float]) -> float:

@@ -9,7 +9,17 @@ LOWEST, HIGHEST = 0.0, 5.0
 NO_SCORE, OUT_OF_RANGE, CUT, TOO_LONG = "no score", "score out of range", "cut inside the score", "prompt too long"
 
 _SLOT = re.compile(r"\{(prompt|response)\}")
-_SCORE = re.compile(r"score\s*\**\s*:\s*[*<\[(\"'`]*\s*(-?\d+(?:\.\d+)?)", re.IGNORECASE)
+_MARKER = re.compile(r"\bscore[\s*]*:", re.IGNORECASE)
+# The number behind the last marker. No part of a sum, a range, a list, another scale or notation:
+# behind it comes "/5" or no sign, letter or digit.
+_OPENING, _CLOSING = r"[*<\[(\"'`]*", r"[*>\])\"'`]*"
+_END = r"(?![\w%½]|[.,]\w|\s*[-–+=/×*^:]\s*\d)"
+_NUMBER = re.compile(
+    rf"[^\S\n]*+{_OPENING}[^\S\n]*+(?P<here>-?\d+(?:\.\d+)?)(?:\s*/\s*5)?{_END}"
+    rf"|{_OPENING}\s*+{_OPENING}(?P<below>-?\d+(?:\.\d+)?)(?:\s*/\s*5)?{_CLOSING}\.?[^\S\n]*(?:\n|$)"
+)
+# What a vote cut at the token limit may have been about to say: another score.
+_BEGUN = re.compile(r"\bs(?:c(?:o(?:re?)?)?)?[\s*]*$", re.IGNORECASE)
 
 
 def judge_question(template: str, prompt: str, response: str) -> str:
@@ -25,10 +35,17 @@ def read_vote(own_words: str, finish_reason: str) -> tuple[float | None, str]:
     a quotation. A vote that names none, names one out of range, or was cut at the token limit
     right behind the digits (more might have followed) is missing: never a low score.
     """
-    found = list(_SCORE.finditer(own_words))
-    if not found:
+    markers = list(_MARKER.finditer(own_words))
+    if not markers:
         return None, NO_SCORE
-    if finish_reason == "length" and found[-1].end() == len(own_words):
+    behind = own_words[markers[-1].end() :]
+    number = _NUMBER.match(behind)
+    cut = finish_reason == "length"
+    if cut and (
+        _BEGUN.search(own_words) or (number and behind[number.end() :].strip(".") == "" and behind[-1] != "\n")
+    ):
         return None, CUT
-    score = float(found[-1][1])
+    if number is None:
+        return None, NO_SCORE
+    score = float(number["here"] or number["below"])
     return (score, "") if LOWEST <= score <= HIGHEST else (None, OUT_OF_RANGE)

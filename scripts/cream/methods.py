@@ -29,15 +29,13 @@ def tables_needed(method: dict, t: int) -> dict[str, list]:
     Returns `logprobs` and `judgements` (numbers of models), `external` (names of reward models)
     and `verdicts` ([True] where the verifier is asked).
     """
-    judged = {k for k in members(method, t) if method["reward"] == "judge"}
-    scored = {k for k in members(method, t) if method["reward"] != "judge"}
-    other = compared_model(method, t)
-    if other is not None:
-        (judged if method["reward"] == "judge" else scored).add(other)
+    own, other = set(members(method, t)), {compared_model(method, t)} - {None}
+    judged, scored = (own | other, set()) if method["reward"] == "judge" else (set(), own | other)
     if "judge" in method["aggregate"]["also"]:
         judged.add(t)
-    if method["reward"] != "likelihood":
-        scored |= {scoring_reference(k, method["score_ref"]) for k in scored} - {None}
+    if scored and method["reward"] != "likelihood":
+        in_ratios = own | (other if method["consistency"]["previous_score"] == "log_ratio" else set())
+        scored |= {scoring_reference(k, method["score_ref"]) for k in in_ratios} - {None}
     asked = {method["reward"], method["consistency"]["against"], *method["aggregate"]["also"]}
     return {
         "logprobs": sorted(scored),

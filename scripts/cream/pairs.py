@@ -76,7 +76,7 @@ def _reason_to_leave_out(candidates: pd.DataFrame, policy: PairPolicy) -> str:
         return "fewer than two responses to choose from"
     if candidates["logprob_sum"].isna().any():
         return "missing reference log-probability"
-    if candidates["rank_by"].nunique() < 2:
+    if candidates["reward"].nunique() < 2 or candidates["rank_by"].nunique() < 2:
         return "all responses tied"
     chosen, rejected = _ends(candidates)
     if policy.ties == "drop" and any(_several(candidates, end) for end in (chosen, rejected)):

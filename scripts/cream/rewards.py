@@ -54,7 +54,7 @@ def raw_tables(
     responses = pd.MultiIndex.from_frame(samples[KEY]).sort_values()
     response_ids = samples.set_index(KEY)["response_ids"].reindex(responses)
     lengths, first_equal = response_ids.map(len), _first_equal(response_ids)
-    scored = {k: _aligned(table, responses, f"the log-probabilities under M{k}") for k, table in logprobs.items()}
+    scored = {k: aligned(table, responses, f"the log-probabilities under M{k}") for k, table in logprobs.items()}
     for k, table in scored.items():
         unequal = responses[(table["tokens"] != lengths).to_numpy()]
         if len(unequal):
@@ -66,8 +66,8 @@ def raw_tables(
         first_equal,
         scored,
         {k: _mean_vote(table, first_equal, k) for k, table in (judgements or {}).items()},
-        None if external is None else _aligned(external, responses, "the reward model's table")["score"],
-        None if verdicts is None else _aligned(verdicts, responses, "the verdicts")["verdict"],
+        None if external is None else aligned(external, responses, "the reward model's table")["score"],
+        None if verdicts is None else aligned(verdicts, responses, "the verdicts")["verdict"],
     )
 
 
@@ -75,7 +75,9 @@ def _named(key: tuple[str, int]) -> str:
     return f"response {key[1]} to prompt {key[0]!r}"
 
 
-def _aligned(table: pd.DataFrame, responses: pd.MultiIndex, what: str) -> pd.DataFrame:
+def aligned(table: pd.DataFrame, responses: pd.MultiIndex, what: str) -> pd.DataFrame:
+    """`table` indexed by KEY, in the order of `responses`. Raises `UserError` when it lacks one of
+    them or has one too many; `what` says which table it is."""
     indexed = table.set_index(KEY)
     lacking, foreign = responses.difference(indexed.index), indexed.index.difference(responses)
     for missing, where in ((lacking, "not in"), (foreign, "only in")):
@@ -93,9 +95,10 @@ def _first_equal(response_ids: pd.Series) -> pd.Series:
 def _mean_vote(votes: pd.DataFrame, first_equal: pd.Series, k: int) -> pd.Series:
     """Mean over the valid votes on each response and its equals; NaN where every vote failed."""
     counted = votes.groupby(KEY, as_index=False)["score"].agg(["sum", "count"])
-    aligned = _aligned(counted, first_equal.index, f"the judgements of M{k}")
-    together = aligned.groupby([aligned.index.get_level_values("prompt_id"), first_equal.to_numpy()]).transform("sum")
-    return together["sum"] / together["count"].where(together["count"] > 0)
+    sums = aligned(counted, first_equal.index, f"the judgements of M{k}")
+    together = sums.groupby([sums.index.get_level_values("prompt_id"), first_equal.to_numpy()]).transform("sum")
+    # Rounded: the same votes summed in another order must tie.
+    return (together["sum"] / together["count"].where(together["count"] > 0)).round(9)
 
 
 def likelihood(raw: RawTables, k: int) -> pd.Series:
@@ -112,7 +115,8 @@ def log_ratio(raw: RawTables, k: int, reference: int) -> pd.Series:
 def random_rewards(first_equal: pd.Series, seed: int, t: int) -> pd.Series:
     """Uniform in [0, 1), from run seed, iteration, prompt and the first equal response's index."""
     values = [
-        request_seed(seed, t, f"{prompt}\0random reward", index) / 2**64 for (prompt, _), index in first_equal.items()
+        (request_seed(seed, t, f"{prompt}\0random reward", index) >> 11) / 2**53  # as many bits as a float has
+        for (prompt, _), index in first_equal.items()
     ]
     return pd.Series(values, index=first_equal.index)
 

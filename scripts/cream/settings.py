@@ -29,6 +29,7 @@ _Validator = validators.extend(
 
 # Not settings of a study: Snakemake puts no others here.
 RESERVED_METHOD_NAMES = {"base"}
+KINDS_OF_READERS = {"social_iqa": "choice", "reasoning_gym": "number"}
 
 
 def check_config(config: dict, schema_file: Path) -> dict[str, dict]:
@@ -63,7 +64,7 @@ def _sentence(problem: ValidationError) -> str:
         return f"config: {at}the key {missing!r} is missing"
     if problem.validator == "enum":
         return f"config: {at}{problem.instance!r} is none of {', '.join(map(str, problem.validator_value))}"
-    if problem.validator == "type" and problem.validator_value in ("number", "integer"):
+    if problem.validator == "type" and {"number", "integer"} & {*_list(problem.validator_value)}:
         as_number = _number_in(problem.instance)
         if as_number is not None:
             return f"config: {at}{problem.instance!r} is read as text: write it as {as_number}"
@@ -78,8 +79,13 @@ def _sentence(problem: ValidationError) -> str:
         "const": "must be",
     }
     if problem.validator in limits:
-        return f"config: {at}{problem.instance!r} {limits[problem.validator]} {problem.validator_value}"
+        limit = " or ".join(map(str, _list(problem.validator_value)))
+        return f"config: {at}{problem.instance!r} {limits[problem.validator]} {limit}"
     return f"config: {at}{problem.message}"
+
+
+def _list(value: object) -> list:
+    return value if isinstance(value, list) else [value]
 
 
 def _innermost(problem: ValidationError) -> ValidationError:
@@ -110,6 +116,8 @@ def _number_in(value: object) -> int | float | None:
         number = float(value)
     except ValueError:
         return None
+    if not math.isfinite(number):
+        return None
     return int(number) if number.is_integer() else number
 
 
@@ -124,6 +132,11 @@ def _check_selection(config: dict) -> None:
                 )
     for name in set(config["methods"]) & RESERVED_METHOD_NAMES:
         raise UserError(f"config: methods.{name}: the name is taken by the base model's own folder")
+    for name, task in config["tasks"].items():
+        fitting = KINDS_OF_READERS.get(task["source"]["reader"], task["kind"])
+        if task["kind"] != fitting:
+            reader = task["source"]["reader"]
+            raise UserError(f"config: tasks.{name}.kind: items of reader {reader} are of kind {fitting}")
     for name, method in config["methods"].items():
         if (name == "sft") != bool(method.get("stop_at_m1")):
             raise UserError(f"config: methods.{name}: 'sft', and only it, is the method that stops at M1")

@@ -179,7 +179,7 @@ PAIRS = TableSpec(
 def write_table(frame: pd.DataFrame, spec: TableSpec, path: Path) -> None:
     """Write `frame` sorted by its key, with exactly the columns and types of `spec`."""
     ordered = frame.sort_values(list(spec.key), kind="stable")
-    columns = {name: pa.array(ordered[name].tolist(), kind) for name, kind in spec.columns.items()}
+    columns = {name: pa.array(ordered[name].tolist(), kind, from_pandas=True) for name, kind in spec.columns.items()}
     with whole_file(path) as temporary:
         pq.write_table(pa.table(columns, schema=spec.schema), temporary)
 

@@ -13,7 +13,7 @@ import pytest
 
 from cream.consistency import CONSTANT
 from cream.errors import UserError
-from cream.tables import AGREEMENT, LOGPROBS, REWARDS, VERDICTS, TableSpec, read_table, write_table
+from cream.tables import AGREEMENT, LOGPROBS, REWARDS, SAMPLES, VERDICTS, TableSpec, read_table, write_table
 from measure_agreement import main
 
 PROMPTS, RESPONSES = ("a", "b", "c"), 5
@@ -31,6 +31,13 @@ class Files:
             return np.round(generator.normal(scale=20, size=len(keys)), 2)
 
         self.folder = folder
+        self.samples = keys.assign(
+            task="t",
+            prompt_ids=[[1]] * len(keys),
+            response_ids=[[1] * n for n in tokens],
+            text="",
+            finish_reason="stop",
+        )
         self.tables = {
             name: keys.assign(logprob_sum=numbers(), tokens=tokens) for name in ("current", "previous", "base")
         }
@@ -45,7 +52,8 @@ class Files:
         specs: dict[str, TableSpec] = {"rewards": REWARDS, "verdicts": VERDICTS}
         for name, table in self.tables.items():
             write_table(table, specs.get(name, LOGPROBS), self.folder / f"{name}.parquet")
-        paths = {name: self.folder / f"{name}.parquet" for name in (*self.tables, "agreement")}
+        write_table(self.samples, SAMPLES, self.folder / "samples.parquet")
+        paths = {name: self.folder / f"{name}.parquet" for name in (*self.tables, "samples", "agreement")}
         found = main(argparse.Namespace(**paths, iteration=iteration))
         return read_table(paths["agreement"], AGREEMENT).set_index("prompt_id"), found
 
@@ -154,7 +162,7 @@ def test_a_response_without_a_reward_counts_for_the_models_own_accuracy_alone(tm
     table, _ = files.run(2)
     given = files.of("a", 2)
     assert table.loc["a", "reward_accuracy"] == 0.5
-    assert table.loc["a", "told_apart"] == 2
+    assert table.loc["a", "told_apart"] == 6  # by the verifier, whatever has a reward
     assert table.loc["a", "self_accuracy"] == pytest.approx(counted_accuracy(given["own"], given["verdict"])[0])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,9 +52,15 @@ THREE_STEPS = Optimisation(
 )
 CREAM = PreferenceLoss("cream", 0.1)
 SIDES = ("chosen", "rejected")
-UNEVEN_LOG = pytest.mark.xfail(
-    strict=True, reason="logged is the mean over micro-batches, however few pairs the last one has"
-)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads only wait for each other where the model is this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +235,7 @@ def test_first_loss_is_log_two_for_every_weight(m0: ModelFiles, tmp_path: Path, 
     assert steps[0]["weight"] == pytest.approx(weight)
 
 
-@pytest.mark.parametrize("kind", ["dpo", "cream", pytest.param("signed", marks=UNEVEN_LOG), "robust", "ipo"])
+@pytest.mark.parametrize("kind", ["dpo", "cream", "signed", "robust", "ipo"])
 def test_the_first_loss_is_what_the_loss_says_of_its_start(m0: ModelFiles, tmp_path: Path, kind: str) -> None:
     """scripts/train_policy.py checks this. Five pairs in a batch of eight: micro-batches unlike in size."""
     pairs = scored_pairs(m0, 5, 0.0)
@@ -250,7 +256,6 @@ def test_every_pair_counts_once_where_the_last_batch_is_uneven(
     assert_split_into_steps(losses(steps), apart, [1] * 7)
 
 
-@UNEVEN_LOG
 def test_the_logged_numbers_are_means_over_the_pairs_of_the_step(m0: ModelFiles, tmp_path: Path) -> None:
     """However the step is cut up: 7 pairs in micro-batches of 4 and 3, of 7, and of 1."""
     pairs = unlike_pairs(m0, 7)

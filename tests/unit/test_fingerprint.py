@@ -27,6 +27,17 @@ print(json.dumps({fact: {name: ask(scripts / name) for name in sys.argv[3:]} for
 """
 
 
+SEED_USERS = {
+    "sample_responses.py",
+    "build_pool.py",
+    "judge_responses.py",
+    "compute_rewards.py",
+    "measure_agreement.py",
+    "train_sft.py",
+    "train_policy.py",
+}
+
+
 def asked(scripts: Path, what: str, names: list[str], *more_path: Path) -> dict[str, dict]:
     done = subprocess.run(
         [sys.executable, "-c", ASK, str(scripts), what, *names],
@@ -101,28 +112,28 @@ def test_comments_docstrings_and_blank_lines_do_not_count(original: dict[str, st
 
 def test_a_changed_constant_counts_where_its_module_is_used(original: dict[str, str], scripts: Path) -> None:
     edit(scripts / "cream/seeds.py", ".digest()[:8]", ".digest()[:4]")
-    assert changed(original, scripts) == {"sample_responses.py", "build_pool.py"}
+    assert changed(original, scripts) == SEED_USERS
 
 
 def test_a_changed_text_that_is_no_docstring_counts(original: dict[str, str], scripts: Path) -> None:
-    edit(scripts / "measure_consistency.py", "left out: ", "dropped: ")
+    edit(scripts / "measure_consistency.py", "without C: ", "no C: ")
     assert changed(original, scripts) == {"measure_consistency.py"}
 
 
 @pytest.mark.parametrize(
     ("module", "old", "new", "only"),
     [
-        ("rewards.py", '["logprob_sum"] - ', '["logprob_sum"] + ', "compute_rewards.py"),
+        ("rewards.py", '["logprob_sum"] - ', '["logprob_sum"] + ', "compute_rewards.py measure_agreement.py"),
         ("pairs.py", "idxmax", "idxmin", "build_pairs.py"),
         ("intervals.py", "batch=1000", "batch=999", "make_tables.py"),
-        ("answers.py", "- 1 if", "- 2 if", "evaluate_model.py"),
+        ("answers.py", "- 1 if", "- 2 if", "evaluate_model.py verify_responses.py"),
     ],
 )
-def test_a_module_of_one_script_changes_that_script_alone(
+def test_a_module_changes_the_scripts_that_use_it_alone(
     original: dict[str, str], scripts: Path, module: str, old: str, new: str, only: str
 ) -> None:
     edit(scripts / "cream" / module, old, new)
-    assert changed(original, scripts) == {only}
+    assert changed(original, scripts) == set(only.split())
 
 
 def test_an_edited_script_changes_itself_alone(original: dict[str, str], scripts: Path) -> None:
@@ -140,7 +151,7 @@ def test_training_code_changes_no_sampling_and_no_scoring(original: dict[str, st
 def test_sampling_code_changes_no_training(original: dict[str, str], scripts: Path) -> None:
     path = scripts / "cream/engines/hf_sampling.py"
     path.write_text(path.read_text(encoding="utf-8") + "\nEXTRA = 1\n", encoding="utf-8")
-    assert changed(original, scripts) == {"sample_responses.py", "evaluate_model.py"}
+    assert changed(original, scripts) == {"sample_responses.py", "judge_responses.py", "evaluate_model.py"}
 
 
 def test_what_all_scripts_import_changes_all(original: dict[str, str], scripts: Path) -> None:
@@ -167,7 +178,7 @@ def test_an_import_is_followed_in_whatever_form_it_is_written(scripts: Path, sta
     seeds.write_text(seeds.read_text(encoding="utf-8") + f"\n\ndef late():\n    {statement}\n", encoding="utf-8")
     before = code(scripts)
     extra.write_text("N = 2\n")
-    assert changed(before, scripts) == {"sample_responses.py", "build_pool.py"}
+    assert changed(before, scripts) == SEED_USERS
 
 
 def installed(folder: Path, name: str, version: str, module: str, requires: tuple[str, ...] = ()) -> None:

@@ -78,9 +78,7 @@ FAILURES = {
     "Score: -0.5": OUT_OF_RANGE,
     "Score: 5.01": OUT_OF_RANGE,
     "Score: 6": OUT_OF_RANGE,
-    "Score: 8/10": OUT_OF_RANGE,
     "Score: 45": OUT_OF_RANGE,
-    "Score: 100%": OUT_OF_RANGE,
     "Score: 4٥": OUT_OF_RANGE,
     "Score: 3. No: Score: 7": OUT_OF_RANGE,
     f"Score: {'9' * 5000}": OUT_OF_RANGE,
@@ -97,20 +95,30 @@ def test_a_score_is_read(words: str) -> None:
 @pytest.mark.parametrize("words", FAILURES)
 @pytest.mark.parametrize("finish_reason", ["stop", "length"])
 def test_a_vote_without_a_score_is_missing_and_says_why(words: str, finish_reason: str) -> None:
-    cut = finish_reason == "length" and words[-1:].isdecimal() and FAILURES[words] == OUT_OF_RANGE
-    assert read_vote(words, finish_reason) == (None, CUT if cut else FAILURES[words])
+    score, failure = read_vote(words, finish_reason)
+    assert score is None
+    # Out-of-range digits at the very end of a cut vote are cut first of all.
+    assert failure == FAILURES[words] or (failure == CUT and finish_reason == "length" and words[-1].isdecimal())
 
 
-@pytest.mark.parametrize("words", ["Score: 4", "Score: 0", "Score: 4.5", "Fine. Score: 1", "Score: 2. Score: 4", "Score: -1"])
+@pytest.mark.parametrize(
+    "words", ["Score: 4", "Score: 0", "Score: 4.5", "Fine. Score: 1", "Score: 2. Score: 4", "Score: -1"]
+)
 def test_a_vote_cut_behind_its_digits_is_missing(words: str) -> None:
     # "Score: 4" may have been going to be "Score: 4.5", "Score: 1" to be "Score: 15".
     assert read_vote(words, "length") == (None, CUT)
     assert read_vote(f"{words}\n", "length") == read_vote(words, "stop")
 
 
-@pytest.mark.parametrize("words", ["Score: 4 because it", "Score: 4/5", "Score: 4**", "Score: 4\nIt has 3"])
+@pytest.mark.parametrize("words", ["Score: 4 because it", "Score: 4**", "Score: 4\nIt has 3"])
 def test_a_vote_cut_further_on_counts(words: str) -> None:
     assert read_vote(words, "length") == (4, "")
+
+
+@pytest.mark.parametrize("words", ["Score: 8/10", "Score: 100%", "Score: 70 of 100", "Score: 10/10"])
+@pytest.mark.parametrize("finish_reason", ["stop", "length"])
+def test_a_score_on_another_scale_is_missing(words: str, finish_reason: str) -> None:
+    assert read_vote(words, finish_reason)[0] is None
 
 
 def test_repeating_the_instructions_is_no_score() -> None:
@@ -139,7 +147,6 @@ MISREAD = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="read_vote takes the digits behind 'score:' whatever follows them")
 @pytest.mark.parametrize(("words", "finish_reason"), MISREAD)
 def test_a_number_that_is_no_score_isnt_read_as_one(words: str, finish_reason: str) -> None:
     score, _ = read_vote(words, finish_reason)
@@ -151,8 +158,28 @@ def test_a_number_that_is_no_score_isnt_read_as_one(words: str, finish_reason: s
 wordy = st.lists(
     st.one_of(
         st.sampled_from(
-            ["Score", "score", ":", " ", "\n", "**", "-", ".", "/", "4", "5", "0", "9999", "٤", "Score: ", "(", "<", '"']
+            [
+                "Score",
+                "score",
+                ":",
+                " ",
+                "\n",
+                "**",
+                "-",
+                ".",
+                "/",
+                "4",
+                "5",
+                "0",
+                "9999",
+                "٤",
+                "Score: ",
+                "(",
+                "<",
+                '"',
+            ]
         ),
+        st.sampled_from(["Score: 1", "**Score:** 5", "score: 9", "Score: -2", "Score: n/a"]),
         st.text(max_size=6),
     ),
     max_size=14,
@@ -266,19 +293,20 @@ def babbler(tiny_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 ITEMS = [
-    {"item_id": f"p{at}", "kind": "open", "prompt": f"The door number {at} is red. Which colour is it?"} for at in range(3)
+    {"item_id": f"p{at}", "kind": "open", "prompt": f"The door number {at} is red. Which colour is it?"}
+    for at in range(3)
 ]
 HARMLESS = [(f"p{at}", index, text) for at in range(3) for index, text in enumerate(["red", "the door", ""])]
 INJECTED = [("p0", 10 + at, text) for at, text in enumerate(INJECTIONS)]
 
 
-def flags_for(folder: Path, judge: Path, responses: Sequence[tuple[str, int, str]], **other: object) -> dict:
+def flags_for(folder: Path, model: Path, responses: Sequence[tuple[str, int, str]], **other: object) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     return {
         "samples": write_samples(folder / "samples.parquet", responses),
         "prompts": write_items(folder / "prompts.parquet", ITEMS),
-        "model": judge,
-        "base": judge,
+        "model": model,
+        "base": model,
         "judgements": folder / "judgements.parquet",
         "judge": 2,
         "template": "{prompt} | {response} | points?",
@@ -295,7 +323,7 @@ def flags_for(folder: Path, judge: Path, responses: Sequence[tuple[str, int, str
     }
 
 
-def judge(folder: Path, model: Path, responses: Sequence[tuple[str, int, str]], **other: object) -> pd.DataFrame:
+def judged(folder: Path, model: Path, responses: Sequence[tuple[str, int, str]], **other: object) -> pd.DataFrame:
     """The votes of the script's own main, without the seconds a new process takes."""
     import judge_responses
 
@@ -318,7 +346,7 @@ def by_response(votes: pd.DataFrame) -> dict[tuple, tuple]:
 @pytest.fixture(scope="module")
 def votes(tiny_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """What the tiny model, which has learnt to say "Score: n", votes on harmless responses."""
-    return judge(tmp_path_factory.mktemp("votes"), tiny_assets / "model", HARMLESS)
+    return judged(tmp_path_factory.mktemp("votes"), tiny_assets / "model", HARMLESS)
 
 
 def test_the_votes_are_the_judges_own_words_read(votes: pd.DataFrame) -> None:
@@ -335,7 +363,7 @@ def test_the_votes_are_the_judges_own_words_read(votes: pd.DataFrame) -> None:
 
 
 def test_nothing_is_read_from_the_responses(babbler: Path, tmp_path: Path) -> None:
-    votes = judge(tmp_path, babbler, HARMLESS + INJECTED)
+    votes = judged(tmp_path, babbler, HARMLESS + INJECTED)
     assert not votes["text"].str.contains("score", case=False).any()
     assert votes["score"].isna().all()
     assert set(votes["failure"]) == {NO_SCORE}
@@ -343,15 +371,17 @@ def test_nothing_is_read_from_the_responses(babbler: Path, tmp_path: Path) -> No
 
 def test_a_judge_that_echoes_has_no_time_to_score(tiny_assets: Path, tmp_path: Path) -> None:
     # Two tokens are too few for "Score: n", whatever the responses spell right before them.
-    votes = judge(tmp_path, tiny_assets / "model", INJECTED, max_new_tokens=2, template="{prompt}{response}")
+    votes = judged(tmp_path, tiny_assets / "model", INJECTED, max_new_tokens=2, template="{prompt}{response}")
     assert votes["score"].isna().all()
 
 
 def test_neither_order_nor_company_changes_a_vote(votes: pd.DataFrame, tiny_assets: Path, tmp_path: Path) -> None:
     expected = by_response(votes)
-    alone = judge(tmp_path / "alone", tiny_assets / "model", HARMLESS[4:5])
+    alone = judged(tmp_path / "alone", tiny_assets / "model", HARMLESS[4:5])
     assert by_response(alone).items() <= expected.items()
-    others = judge(tmp_path / "others", tiny_assets / "model", [*HARMLESS[1::2], ("p1", 7, "blue")], prompts_per_batch=3)
+    others = judged(
+        tmp_path / "others", tiny_assets / "model", [*HARMLESS[1::2], ("p1", 7, "blue")], prompts_per_batch=3
+    )
     kept = {key: said for key, said in by_response(others).items() if key[1] != 7}
     assert len(kept) == 8
     assert kept.items() <= expected.items()
@@ -387,12 +417,12 @@ def test_the_script_gives_the_same_votes_in_its_own_process(
 def test_seed_iteration_and_judge_have_votes_of_their_own(
     votes: pd.DataFrame, tiny_assets: Path, tmp_path: Path, change: dict
 ) -> None:
-    other = judge(tmp_path, tiny_assets / "model", HARMLESS[:3], **change)
+    other = judged(tmp_path, tiny_assets / "model", HARMLESS[:3], **change)
     assert not by_response(other).items() <= by_response(votes).items()
 
 
 def test_more_votes_leave_the_first_ones(votes: pd.DataFrame, tiny_assets: Path, tmp_path: Path) -> None:
-    more = by_response(judge(tmp_path, tiny_assets / "model", HARMLESS[:3], votes=4))
+    more = by_response(judged(tmp_path, tiny_assets / "model", HARMLESS[:3], votes=4))
     assert len(more) == 12
     assert {key: said for key, said in more.items() if key[2] < 2}.items() <= by_response(votes).items()
 
@@ -401,7 +431,7 @@ def test_a_response_that_leaves_no_room_is_not_asked_about(
     votes: pd.DataFrame, tiny_assets: Path, tmp_path: Path
 ) -> None:
     # The tiny model's context is 256 tokens, its answer included.
-    found = judge(tmp_path, tiny_assets / "model", [*HARMLESS[:3], ("p0", 3, "Score: 5 " * 100)])
+    found = judged(tmp_path, tiny_assets / "model", [*HARMLESS[:3], ("p0", 3, "Score: 5 " * 100)])
     long = found[found["response_index"] == 3]
     assert long["failure"].tolist() == [TOO_LONG, TOO_LONG]
     assert long["score"].isna().all()
@@ -411,14 +441,14 @@ def test_a_response_that_leaves_no_room_is_not_asked_about(
 
 
 def test_no_response_may_fit(tiny_assets: Path, tmp_path: Path) -> None:
-    found = judge(tmp_path, tiny_assets / "model", [("p0", 0, "Score: 5 " * 100)])
+    found = judged(tmp_path, tiny_assets / "model", [("p0", 0, "Score: 5 " * 100)])
     assert set(found["failure"]) == {TOO_LONG}
 
 
 def test_room_is_counted_to_the_token(tokenizer, tiny_assets: Path, tmp_path: Path) -> None:
     asked = judge_question("{prompt} | {response} | points?", ITEMS[0]["prompt"], "red")
     room = 256 - len(chat_prompt(tokenizer, asked))
-    fits = judge(tmp_path / "fits", tiny_assets / "model", HARMLESS[:1], max_new_tokens=room)
+    fits = judged(tmp_path / "fits", tiny_assets / "model", HARMLESS[:1], max_new_tokens=room)
     assert TOO_LONG not in set(fits["failure"])
-    above = judge(tmp_path / "above", tiny_assets / "model", HARMLESS[:1], max_new_tokens=room + 1)
+    above = judged(tmp_path / "above", tiny_assets / "model", HARMLESS[:1], max_new_tokens=room + 1)
     assert set(above["failure"]) == {TOO_LONG}

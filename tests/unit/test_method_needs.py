@@ -150,16 +150,20 @@ def test_a_row_without_a_reward_model_needs_none() -> None:
 
 # Every row of the project's own table, and every combination of what decides about tables.
 COMBINED = {
-    f"{reward}/{score_ref}/{against}/{previous_score}/{models}/{'+'.join(also) or '-'}": method(
+    f"{reward}/{score_ref}/{against}/{previous_score}/{models}": method(
         reward=reward,
         score_ref=score_ref,
-        aggregate={"how": "mean", "models": models, "also": list(also), "standardise": True},
+        aggregate={
+            "how": "mean",
+            "models": models,
+            "also": ["judge"] if models > 1 and reward != "judge" else [],
+            "standardise": models > 1,
+        },
         consistency={"against": against, "previous_score": previous_score},
     )
-    for reward, score_ref, against, previous_score, models, also in product(
-        REWARDS[:3], ("base", "previous"), AGAINST, ("log_ratio", "likelihood"), (1, 3), ((), ("judge",))
+    for reward, score_ref, against, previous_score, models in product(
+        REWARDS[:3], ("base", "previous"), AGAINST, ("log_ratio", "likelihood"), (1, 3)
     )
-    if reward not in also
 } | {
     f"{reward}/{score_ref}/{against}/{previous_score}": method(
         reward=reward, score_ref=score_ref, consistency={"against": against, "previous_score": previous_score}

@@ -248,8 +248,10 @@ def test_resolving_changes_nothing_and_shares_nothing(config: dict) -> None:
     assert config == DEFAULT
     again = method_table(config, schema)
     for name in TRAINED:
-        table[name]["consistency"]["measure"] = "changed"
-        table[name]["aggregate"]["also"].append("changed")
+        assert table[name] == again[name]
+        for section in ("aggregate", "consistency", "pairs", "loss"):
+            table[name][section]["changed"] = name
+        table[name]["aggregate"]["also"].append(name)
     assert method_table(config, schema) == again
     assert config == DEFAULT
     assert schema == SCHEMA
@@ -289,7 +291,11 @@ def test_the_presets_offered_are_those_that_could_be_meant(config: dict) -> None
 CONTRADICTIONS: dict[str, tuple[str, str, list[str]]] = {
     # name: (row, key that must be named, further words)
     "constant without a value": ("{consistency: {measure: constant}, loss: {type: cream}}", "consistency.value", []),
-    "value with an estimated measure": ("{preset: cream, consistency: {value: 0.75}}", "consistency.value", ["kendall"]),
+    "value with an estimated measure": (
+        "{preset: cream, consistency: {value: 0.75}}",
+        "consistency.value",
+        ["kendall"],
+    ),
     "value without a measure": ("{consistency: {value: 0.75}}", "consistency.value", ["none"]),
     "another measure over constant": ("{preset: constant, consistency: {measure: spearman}}", "consistency.value", []),
     "constant by prompt": ("{preset: constant, consistency: {level: prompt}}", "consistency.level", ["constant"]),

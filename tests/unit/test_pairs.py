@@ -427,16 +427,17 @@ class Raw:
         return pairs
 
 
-@pytest.mark.parametrize("level", ["set", "prompt"])
 @pytest.mark.parametrize("measure", ["kendall", "spearman", "toporder"])
-@pytest.mark.parametrize(("responses", "distinct"), [(n, 1000) for n in (2, 3, 4, 5, 6, 8, 12, 16)] + [(8, 4)])
-def test_cream_that_agrees_with_itself_is_srlm_to_the_last_bit(measure, level, responses: int, distinct: int) -> None:
+@pytest.mark.parametrize(("responses", "distinct"), [(2, 99), (3, 99), (5, 99), (8, 99), (8, 4), (12, 99)])
+def test_cream_that_agrees_with_itself_is_srlm_to_the_last_bit(measure: str, responses: int, distinct: int) -> None:
     # An identical model before: perfect agreement, so C = 1 and the soft loss is plain DPO.
     raw = Raw(responses, responses=responses, distinct=distinct)
     raw.logprobs[1] = raw.logprobs[2].copy()
-    cream = raw.pairs(method(consistency={"measure": measure, "level": level}))
-    assert cream["weight"].tolist() == [1.0] * len(cream)
-    pd.testing.assert_frame_equal(cream, raw.pairs(method()), check_exact=True)
+    srlm = raw.pairs(method())
+    for level in ("set", "prompt"):
+        cream = raw.pairs(method(consistency={"measure": measure, "level": level}))
+        assert cream["weight"].tolist() == [1.0] * len(cream)
+        pd.testing.assert_frame_equal(cream, srlm, check_exact=True)
 
 
 @pytest.mark.parametrize("t", [1, 2])
@@ -472,7 +473,7 @@ def test_a_skipped_prompt_shifts_no_other_prompts_weight(source: str, skipped: s
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("policy", [{}, {"ties": "drop"}, {"truncated": "drop"}, {"length_penalty": 0.3}])
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(seed=st.integers(0, 10_000), distinct=st.integers(1, 4), standardise=st.booleans())
 def test_a_pair_never_holds_the_same_response_twice(source, policy, seed: int, distinct: int, standardise) -> None:
     row = method(reward=source, aggregate={"how": "uwo", "models": 2, "standardise": standardise})

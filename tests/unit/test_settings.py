@@ -128,6 +128,8 @@ def removed(path: str) -> Edit:
     return edit
 
 
+OPEN_TASK = {"kind": "open", "source": {"reader": "file", "file": "x"}, "sft": 1, "prompts": 1, "eval": 9}
+
 MISTAKES: dict[str, tuple[Edit, list[str]]] = {
     "unknown key at the top": (setting("xyz", "blue"), ["'xyz'", "known are"]),
     "unknown key inside": (setting("train.colour", "blue"), ["train", "'colour'"]),
@@ -310,7 +312,7 @@ MISTAKES: dict[str, tuple[Edit, list[str]]] = {
     "study evaluates an unknown task": (setting("study.evaluate", ["arc"]), ["study.evaluate", "'arc'", "siqa"]),
     "study names an unknown model": (setting("study.models", ["llama"]), ["study.models", "'llama'", "smollm2"]),
     "study evaluates an open task": (
-        setting("tasks.legs.kind", "open"),
+        setting("tasks.legs", OPEN_TASK),
         ["study.evaluate", "'legs'", "nothing to evaluate on", "open"],
     ),
     "study evaluates a task without items": (

@@ -123,7 +123,9 @@ def variant(model: Path, folder: Path, template: str | None = None, edit: Callab
 
 
 def test_other_templates_work_too(tiny_assets: Path, tmp_path: Path) -> None:
-    text = "{{ '<|user|>system: be kind' }}{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
+    text = (
+        "{{ '<|user|>system: be kind' }}{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
+    )
     tokenizer = variant(tiny_assets / "model", tmp_path / "other", text)
     for turns in HARMLESS.values():
         ids = chat_ids(tokenizer, turns, add_generation_prompt=False)
@@ -136,10 +138,6 @@ def mark_turns_as_ordinary(content: dict) -> None:
         token["special"] = False
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="split_special_tokens leaves added tokens alone that aren't flagged special: text can spell them",
-)
 def test_added_tokens_that_arent_flagged_special_stay_words_too(tiny_assets: Path, tmp_path: Path) -> None:
     # Real tokenizers have such: <|im_start|> of many ChatML models, <think> and <tool_call> of Qwen.
     tokenizer = variant(tiny_assets / "model", tmp_path / "ordinary", edit=mark_turns_as_ordinary)
@@ -148,13 +146,12 @@ def test_added_tokens_that_arent_flagged_special_stay_words_too(tiny_assets: Pat
 
 
 LOSING_TEMPLATES = {
-    "leaves a turn out": "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}<|end|>{% endif %}{% endfor %}",
+    "leaves a turn out": "{% for m in messages if m.role == 'user' %}{{ m.content }}<|end|>{% endfor %}",
     "says a text twice": "{% for m in messages %}{{ m.content }} {{ m.content }}<|end|>{% endfor %}",
     "turns the turns round": "{% for m in messages | reverse %}{{ m.content }}<|end|>{% endfor %}",
 }
 
 
-@pytest.mark.xfail(strict=True, reason="a template that doesn't say each text once, in order, gives wrong ids unnoticed")
 @pytest.mark.parametrize("case", LOSING_TEMPLATES)
 def test_a_template_that_doesnt_say_each_text_once_is_refused(tiny_assets: Path, tmp_path: Path, case: str) -> None:
     tokenizer = variant(tiny_assets / "model", tmp_path / "losing", LOSING_TEMPLATES[case])

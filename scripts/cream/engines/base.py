@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from cream.loss import PreferenceLoss
+from typing import Protocol
 
 Tokens = Sequence[int]
 
@@ -115,12 +112,13 @@ class Trainer(Protocol):
         ...
 
     def train_preferences(
-        self, pairs: Sequence[dict], loss: PreferenceLoss, optimisation: Optimisation, lora: Lora, out: Path
+        self, pairs: Sequence[dict], loss: Callable, optimisation: Optimisation, lora: Lora, out: Path
     ) -> list[dict]:
         """Preference training on weighted pairs; returns the log, one entry a step.
 
         Each pair has prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps
-        (nats, summed over the response) and weight (C).
+        (nats, summed over the response) and weight (C). `loss` is a `cream.loss.PreferenceLoss`
+        (not imported: stages that only sample must not be made again when a loss changes).
         """
         ...
 

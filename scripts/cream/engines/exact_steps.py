@@ -15,6 +15,8 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
 
+from cream.seeds import request_seed
+
 
 def filled(rows: Sequence[dict], width: int) -> list[dict]:
     """Rows with `real` 1.0, followed by copies with `real` 0.0 up to a multiple of `width`."""
@@ -36,7 +38,9 @@ class ShuffledThenFill(Sampler[int]):
         return self.total
 
     def __iter__(self) -> Iterator[int]:
-        order = torch.randperm(self.real, generator=torch.Generator().manual_seed(self.seed + self.epoch))
+        # Hashed, not added: seed 1 in its second epoch must not repeat seed 2 in its first.
+        seed = request_seed(self.seed, self.epoch, "data order", 0) % 2**63
+        order = torch.randperm(self.real, generator=torch.Generator().manual_seed(seed))
         yield from order.tolist()
         yield from range(self.real, self.total)
 
@@ -50,7 +54,7 @@ def warm_up_then_cosine(step: int, steps: int, warmup_ratio: float) -> float:
     warmup = math.floor(warmup_ratio * steps)
     if step < warmup:
         return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / (steps - warmup))))
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
 
 class ExactSteps:

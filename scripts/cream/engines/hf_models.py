@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
@@ -30,7 +31,7 @@ def _load_weights(folder: Path, dtype: torch.dtype, attention: str = "sdpa") -> 
             trust_remote_code=False,
             attn_implementation=attention,
         )
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as problem:
         reason = str(problem).strip().splitlines()[0]
         raise UserError(f"{folder} can't be loaded as a safetensors model: {reason}") from problem
     # `logits_to_keep` hands the head a slice, and torch multiplies a sliced batch by copying the

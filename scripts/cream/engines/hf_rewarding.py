@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification
 
 from cream.engines.base import Tokens
@@ -21,8 +22,8 @@ class TransformersRewarder:
     def __init__(self, folder: Path, precision: str):
         self.tokenizer = load_tokenizer(folder)
         self.model = _load(folder, DTYPES[precision])
-        # Decoder classifiers read the last token that isn't padding: they must know which that is.
-        self.model.config.get_text_config().pad_token_id = self.tokenizer.pad_token_id
+        # Decoder classifiers read the last token that isn't padding: the model's own idea of it counts.
+        self.own_padding = self.model.config.get_text_config().pad_token_id
         self.context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     @torch.no_grad()
@@ -44,7 +45,12 @@ class TransformersRewarder:
 
     def _score(self, batch: Sequence[Tokens]) -> list[float]:
         width = max(map(len, batch))
-        input_ids = torch.full((len(batch), width), self.tokenizer.pad_token_id)
+        padding = self.own_padding
+        if padding is None:  # an id that occurs nowhere, or the score would be read before the last token
+            used = set().union(*batch)
+            padding = next(token for token in range(len(used) + 1) if token not in used)
+            self.model.config.get_text_config().pad_token_id = padding
+        input_ids = torch.full((len(batch), width), padding)
         mask = torch.zeros_like(input_ids)
         for row, tokens in enumerate(batch):
             input_ids[row, : len(tokens)] = torch.tensor(tokens)
@@ -64,7 +70,7 @@ def _load(folder: Path, dtype: torch.dtype):
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as problem:
         reason = str(problem).strip().splitlines()[0]
         raise UserError(f"{folder} can't be loaded as a sequence-classification model: {reason}") from problem
     if report["missing_keys"]:

@@ -180,6 +180,7 @@ class WeightedDPOTrainer(ExactSteps, DPOTrainer):
     def __init__(self, *args, preference_loss: PreferenceLoss, **kwargs):
         super().__init__(*args, **kwargs)
         self.preference_loss = preference_loss
+        self.noted: dict[str, torch.Tensor] = {}  # (sum, count) over the pairs since the last log
 
     def _prepare_dataset(self, dataset, *args, **kwargs):
         return dataset  # already token ids
@@ -204,8 +205,13 @@ class WeightedDPOTrainer(ExactSteps, DPOTrainer):
 
     def _note(self, name: str, values: torch.Tensor, real: torch.Tensor) -> None:
         mine = torch.stack([(values.detach() * real).sum(), real.sum()])
-        summed, count = self.accelerator.gather(mine).view(-1, 2).sum(dim=0)
-        self._metrics["train"][name].append((summed / count).item())
+        self.noted[name] = self.noted.get(name, 0) + self.accelerator.gather(mine).view(-1, 2).sum(dim=0)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Means over the step's pairs, not over its micro-batches, which may differ in size."""
+        means = {name: (summed / count).item() for name, (summed, count) in self.noted.items()}
+        self.noted.clear()
+        super().log({**logs, **means}, start_time)
 
 
 def train_preferences(
