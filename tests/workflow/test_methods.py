@@ -42,6 +42,9 @@ def everything(finished: Study, tmp_path_factory: pytest.TempPathFactory) -> Stu
             },
         )
     )
+    # In two goes: Snakemake looks at every ready job before it starts one, and evaluations of
+    # twenty methods waiting their turn would double the time.
+    study.run("train", "consistency", "--keep-going")
     study.run("--keep-going")
     return study
 
@@ -163,8 +166,8 @@ def test_plan_for_all_rows_shares_m1_its_samples_and_its_scores(tmp_path: Path, 
     assert planned["score_M1"] == 1
     assert [planned[f"score_M{t}"] for t in range(2, 7)] == [rows] * later
     assert planned["train_policy"] == planned["build_pairs"] == planned["compute_rewards"] == rows * 6
-    # M1 judges its own responses once for both prompted rows; M0 does for p-cream, later M{t-1}.
-    assert planned["judge_responses"] == 1 + later + (1 + later) + later
+    # M1 and M0 judge M1's responses once for both prompted rows, later M{t} and M{t-1} each row's own.
+    assert planned["judge_responses"] == 2 + 2 * 2 * later
     # One reward model scores M1's responses once for both rows that ask it.
     assert planned["reward_responses"] == 1 + 2 * later
     assert planned["copy_reward_model"] == planned["convert_model"] == 1
@@ -177,7 +180,7 @@ def test_plan_for_all_rows_shares_m1_its_samples_and_its_scores(tmp_path: Path, 
         ("likelihood", {}),
         ("ensemble-worst", {}),
         ("oracle", {}),
-        ("p-srlm", {"judge_responses": 2}),
+        ("p-srlm", {"judge_responses": 4}),
         ("p-cream", {"judge_responses": 4}),
         ("external-rm", {"copy_reward_model": 1, "reward_responses": 2}),
     ],
@@ -235,3 +238,16 @@ def test_an_iteration_without_a_pair_stops_its_method_alone(study: Study) -> Non
     assert (study.folder / RUN / "p-srlm/iter1/consistency.parquet").exists()
     assert not (study.folder / RUN / "p-srlm/iter1/pairs.parquet").exists()
     assert (study.folder / RUN / "likelihood/M2/eval/colours.json").exists()
+
+
+def test_two_processes_train_what_one_trains(study: Study) -> None:
+    """`compute.processes` starts as many as it says, and the step stays the same step."""
+    record = study.folder / RUN / "srlm/M2/model.record.json"
+    one = json.loads(record.read_text())
+    study.change(change(compute={"processes": {"train": 2}}))
+    study.run(f"{RUN}/srlm/M2/model.json")
+    two = json.loads(record.read_text())
+    assert (one["processes"], two["processes"]) == (1, 2)
+    for name in ("loss", "grad_norm", "rewards/margins", "weight"):
+        steps = [[step[name] for step in found["observed"]["steps"]] for found in (one, two)]
+        assert steps[0] == pytest.approx(steps[1], rel=1e-3, abs=1e-5), name
