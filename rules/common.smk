@@ -65,7 +65,7 @@ LOGPROBS = sorted(
     {
         f"{policy(m, s, method, t)}/logprobs/M{scorer}.parquet"
         for m, s, method, t in ITERATIONS
-        for scorer in {0, t - 1, t}
+        for scorer in {0, t - 1, t, *tables_needed(METHOD_TABLE[method], t)["logprobs"]}
     }
 )
 # Every method's responses are scored by M0, the model before and the model itself; what else an

@@ -55,13 +55,13 @@ def _read_consistency(path) -> pd.DataFrame:
 
 
 def _draw_consistency(axis, table: pd.DataFrame, style: dict) -> None:
-    rows = table[table["measure"] == "C"]
+    rows = table[table["measure"] == "self_C"]  # the one C that means the same under every method
     for number, (method, look) in enumerate(style.items()):
         _line(axis, rows[rows["method"] == method], look, method, number, len(style))
     axis.axhline(0.5, color="0.6", linewidth=0.8, zorder=0)
     axis.set_ylim(0, 1.02)
     axis.set_title("Ranking consistency C")
-    axis.set_ylabel("C (0.5 = unrelated rankings)")
+    axis.set_ylabel("C by Kendall's τ (0.5 = unrelated rankings)")
     times = sorted(set(rows["iteration"]))
     axis.set_xticks(times, [f"M{t} vs M{t - 1}" for t in times])
 

@@ -25,7 +25,7 @@ def main(settings) -> dict:
         for prompt_id, text in zip(samples["prompt_id"], samples["text"], strict=True)
     ]
     scores = rewarder.reward(exchanges, settings.prompts_per_batch)
-    failures = ["" if score is not None else "prompt too long" for score in scores]
+    failures = ["" if score is not None else "exchange too long" for score in scores]
     table = samples[["prompt_id", "response_index"]].assign(score=scores, failure=failures)
     write_table(table, EXTERNAL, settings.external)
     failed = sum(map(bool, failures))

@@ -6,7 +6,7 @@
 
 Minimises one of the losses of `cream/loss.py`, with the weight and the reference
 log-probabilities that the pairs carry. The policy starts as its own reference, so the first loss
-is known (log 2 for `dpo` and `cream`): it is checked.
+is known (log 2 for `dpo`, `cream` and `robust`): it is checked.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def main(settings) -> dict:
         steps = trainer.train_preferences(
             pairs.to_dict("records"), loss, optimisation_of(settings), lora_of(settings), folder
         )
-        _check_first_loss(steps[0]["loss"], loss.at_start(steps[0]["weight"]), settings)
+        _check_first_loss(steps[0]["loss"], loss.at_start(steps[0]["weight"]), loss.steepness, settings)
     write_manifest(settings.model)
     return {"pairs": len(pairs), "first_loss": steps[0]["loss"], "steps": steps}
 
 
-def _check_first_loss(loss: float, expected: float, settings) -> None:
-    gap = abs(loss - expected) / max(1.0, abs(expected))
+def _check_first_loss(loss: float, expected: float, steepness: float, settings) -> None:
+    gap = abs(loss - expected) / max(1.0, abs(expected), steepness)
     # Dropout makes the starting policy differ from its reference, so then it can't be checked.
     if settings.lora_dropout == 0 and not gap <= FIRST_LOSS_TOLERANCE[settings.precision]:  # NaN stops too
         raise UserError(

@@ -12,7 +12,7 @@ from cream import stage
 from cream.errors import UserError
 
 MEASURES = {
-    "C": "ranking consistency C (½ = unrelated rankings)",
+    "self_C": "ranking consistency C of M{t} with M{t-1} in iteration t (by Kendall's tau; ½ = unrelated rankings)",
     "reward_accuracy": "how often the reward puts a right response above a wrong one",
 }
 

@@ -42,6 +42,11 @@ class PreferenceLoss:
             return robust_loss(u, (1 - weight).clamp(max=self.max_epsilon))
         raise ValueError(f"no loss called {self.type!r}")
 
+    @property
+    def steepness(self) -> float:
+        """How much steeper than DPO the loss can be at u = 0: rounding counts as much more."""
+        return 1 / (1 - 2 * self.max_epsilon) if self.type == "robust" else 1.0
+
     def at_start(self, weight: float) -> float:
         """The loss before the first step, where the policy is its own reference: u = 0."""
         zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)

@@ -108,6 +108,13 @@ def _check_consistency(name: str, method: dict) -> None:
         _refuse(name, "consistency.level", f"measure {measure} is the same for every prompt: set level: set")
     if measure in ("none", "constant") and consistency["clip"] is not None:
         _refuse(name, "consistency.clip", f"measure {measure} estimates nothing that could be clipped: set it to null")
+    if measure == "toporder" and "verifier" in (consistency["against"], method["reward"]):
+        _refuse(
+            name,
+            "consistency.measure",
+            "toporder needs a best and a worst response, and the verifier knows only right and wrong: "
+            "choose kendall or spearman",
+        )
     if consistency["against"] == method["reward"]:
         _refuse(name, "consistency.against", f"the reward is the {method['reward']} too: a ranking agrees with itself")
 

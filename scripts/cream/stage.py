@@ -86,7 +86,7 @@ def run(
         if is_main_process():
             write_record(settings, started, determinism, observed)
     except UserError as mistake:
-        sys.exit(f"error: {mistake}")
+        sys.exit(f"error: {mistake}" if is_main_process() else 1)
     except OSError as problem:
         # A disk that is full or read-only is not a bug of ours; other system errors name a file too.
         if problem.filename is None and problem.errno is None:

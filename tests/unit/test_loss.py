@@ -261,3 +261,17 @@ def test_far_margins_stay_finite(kind: str, dtype: torch.dtype) -> None:
 def test_an_unknown_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="no loss called 'hinge'"):
         PreferenceLoss("hinge", 0.1).at_start(1.0)
+
+
+def test_steepness_bounds_what_rounding_can_do_to_the_first_loss() -> None:
+    """In bfloat16 u starts within some hundredths of 0: the loss may differ by half of that, times
+    the steepness. `robust` at its cap is ten times as steep as DPO."""
+    u, one = torch.tensor([0.06], dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    for kind in ("dpo", "cream", "signed", "robust"):
+        loss = PreferenceLoss(kind, beta=1.0)
+        for weight in (0.0, 0.3, 0.5, 1.0):
+            found = float(loss(u, torch.zeros_like(u), one, one, weight * one))
+            gap = abs(found - loss.at_start(weight))
+            assert gap <= 0.51 * float(u) * loss.steepness, (kind, weight)
+    assert PreferenceLoss("robust", 0.1, max_epsilon=0.45).steepness == pytest.approx(10)
+    assert PreferenceLoss("dpo", 0.1).steepness == 1

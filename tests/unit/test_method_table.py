@@ -308,6 +308,12 @@ CONTRADICTIONS: dict[str, tuple[str, str, list[str]]] = {
     "dpo with a weight": ("{consistency: {measure: kendall}}", "loss.type", ["dpo", "cream, signed, robust"]),
     "ipo with a weight": ("{preset: cream, loss: {type: ipo}}", "loss.type", ["ipo"]),
     "dpo with a constant": ("{preset: constant, loss: {type: dpo}}", "loss.type", ["dpo"]),
+    "toporder against the verifier": (
+        "{preset: cream-oracle, consistency: {measure: toporder}}",
+        "consistency.measure",
+        ["kendall or spearman"],
+    ),
+    "toporder of verdicts": ("{preset: cream-toporder, reward: verifier}", "consistency.measure", ["right and wrong"]),
     "verifier against itself": ("{preset: cream-oracle, reward: verifier}", "consistency.against", ["verifier"]),
     "reward model against itself": (
         "{preset: cream-external-rm, reward: reward_model, reward_model: tiny-rm}",

@@ -173,6 +173,16 @@ def test_plan_for_all_rows_shares_m1_its_samples_and_its_scores(tmp_path: Path, 
     assert planned["copy_reward_model"] == planned["convert_model"] == 1
 
 
+def test_the_score_stage_makes_what_ensembles_reach_back_for(study: Study) -> None:
+    study.change(
+        change(
+            study={"methods": ["ensemble-uwo"], "iterations": 3},
+            methods={"ensemble-uwo": {"aggregate": {"models": 3}}},
+        )
+    )
+    assert study.planned("score")["score_M3_under_M1"] == 1
+
+
 @pytest.mark.parametrize(
     ("row", "own"),
     [
