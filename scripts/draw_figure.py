@@ -81,7 +81,7 @@ def _draw_accuracy(axis, table: pd.DataFrame, methods: list[str], style: dict) -
 
 def _line(axis, rows: pd.DataFrame, look: dict, label: str, number: int, of: int) -> None:
     """One method: the mean over seeds as a line, each seed's interval as bars beside each other."""
-    shift = 0.06 * (number - (of - 1) / 2)
+    shift = min(0.06, 0.6 / of) * (number - (of - 1) / 2)  # all within their iteration
     means = rows.groupby("iteration")["mean"].mean()
     axis.plot(means.index + shift, means, label=label, markersize=5, linewidth=1.4, **look)
     errors = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
