@@ -54,6 +54,7 @@ rule all:
 rule assets:
     input:
         BASE_MODELS,
+        REWARD_MODELS,
 
 
 rule data:

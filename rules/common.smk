@@ -51,6 +51,13 @@ POLICIES = [policy(m, None, None, 0) for m in STUDY["models"]] + [policy(m, s, N
 ITERATIONS = list(product(STUDY["models"], STUDY["seeds"], METHODS, ROUNDS))
 ITERATION_FOLDERS = [f"results/{m}/seed{s}/{method}/iter{t}" for m, s, method, t in ITERATIONS]
 
+REWARD_MODELS = sorted(
+    {
+        f"results/reward_models/{name}/model.json"
+        for method in METHODS
+        for name in tables_needed(METHOD_TABLE[method], 1)["external"]
+    }
+)
 BASE_MODELS = [f"{policy(m, None, None, 0)}/model.json" for m in STUDY["models"]]
 SPLIT_CHECKS = [f"results/tables/splits/{m}.csv" for m in STUDY["models"]]
 SPLITS = [

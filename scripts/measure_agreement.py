@@ -17,7 +17,8 @@ from __future__ import annotations
 import pandas as pd
 
 from cream import stage
-from cream.consistency import MEASURES, measure_prompts, ranking_accuracy, scaled
+from cream.consistency import MEASURES, measure_prompts, scaled
+from cream.ranking_accuracy import ranking_accuracy
 from cream.rewards import aligned, likelihood, log_ratio, raw_tables
 from cream.tables import AGREEMENT, LOGPROBS, REWARDS, SAMPLES, VERDICTS, read_table, write_table
 

@@ -5,10 +5,13 @@
         --prompts-per-batch 16 --external …/sft/M1/external/NAME.parquet
 
 Prompt and response go through the reward model's own chat template. An exchange longer than its
-context is never shortened: its score is missing, and counted.
+context is never shortened: its score is missing, and counted. So is one that is no finite number.
 """
 
 from __future__ import annotations
+
+import math
+from collections import Counter
 
 from cream import stage
 from cream.exchanges import read_exchanges
@@ -25,12 +28,19 @@ def main(settings) -> dict:
         for prompt_id, text in zip(samples["prompt_id"], samples["text"], strict=True)
     ]
     scores = rewarder.reward(exchanges, settings.prompts_per_batch)
-    failures = ["" if score is not None else "exchange too long" for score in scores]
-    table = samples[["prompt_id", "response_index"]].assign(score=scores, failure=failures)
+    failures = [_failure(score) for score in scores]
+    known = [None if failure else score for score, failure in zip(scores, failures, strict=True)]
+    table = samples[["prompt_id", "response_index"]].assign(score=known, failure=failures)
     write_table(table, EXTERNAL, settings.external)
-    failed = sum(map(bool, failures))
-    print(f"{len(scores) - failed} of {len(scores)} responses have a score; too long: {failed}")
-    return {"responses": len(scores), "too_long": failed}
+    failed = Counter(failure for failure in failures if failure)
+    print(f"{len(scores) - failed.total()} of {len(scores)} responses have a score; failed: {dict(failed) or 'none'}")
+    return {"responses": len(scores), "failures": failed}
+
+
+def _failure(score: float | None) -> str:
+    if score is None:
+        return "exchange too long"
+    return "" if math.isfinite(score) else "score is not a finite number"
 
 
 if __name__ == "__main__":

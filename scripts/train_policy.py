@@ -1,7 +1,7 @@
 """Preference training: M{t} → M{t+1} on the pairs of iteration t.
 
     python scripts/train_policy.py --pairs …/iter1/pairs.parquet --start …/sft/M1/model \
-        --base …/base/M0/model --type cream --beta 0.1 --learning-rate 1e-4 … \
+        --base …/base/M0/model --type cream --beta 0.1 --max-epsilon 0.45 --learning-rate 1e-4 … \
         --model …/cream/M2/model
 
 Minimises one of the losses of `cream/loss.py`, with the weight and the reference
@@ -62,7 +62,7 @@ if __name__ == "__main__":
         "--type", choices=["dpo", "cream", "signed", "ipo", "robust"], required=True, help="which loss (cream/loss.py)"
     )
     flags.add_argument("--beta", type=float, required=True, help="β of the loss")
-    flags.add_argument("--max-epsilon", type=float, default=0.45, help="robust: the largest ε = 1 − C")
+    flags.add_argument("--max-epsilon", type=float, required=True, help="robust: the largest ε = 1 − C")
     stage.add_optimisation_flags(flags)
     stage.add_run_flags(flags)
     stage.run(flags, main, determinism="C")

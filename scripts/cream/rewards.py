@@ -6,7 +6,7 @@ tables are joined by key (prompt_id, response_index), never by position.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -31,12 +31,15 @@ class RawTables:
     unknown. All cover exactly the same responses; `raw_tables` makes sure of it.
     """
 
-    responses: pd.MultiIndex
     first_equal: pd.Series
-    logprobs: dict[int, pd.DataFrame] = field(default_factory=dict)
-    judgements: dict[int, pd.Series] = field(default_factory=dict)
-    external: pd.Series | None = None
-    verdicts: pd.Series | None = None
+    logprobs: dict[int, pd.DataFrame]
+    judgements: dict[int, pd.Series]
+    external: pd.Series | None
+    verdicts: pd.Series | None
+
+    @property
+    def responses(self) -> pd.MultiIndex:
+        return self.first_equal.index
 
 
 def raw_tables(
@@ -62,7 +65,6 @@ def raw_tables(
                 f"{_named(unequal[0])} has another length in the log-probabilities under M{k}: make them again"
             )
     return RawTables(
-        responses,
         first_equal,
         scored,
         {k: _mean_vote(table, first_equal, k) for k, table in (judgements or {}).items()},

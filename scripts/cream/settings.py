@@ -27,7 +27,7 @@ _Validator = validators.extend(
     ),
 )
 
-# Not settings of a study: Snakemake puts no others here.
+# Folders of the path grammar that a method's own must not fall into.
 RESERVED_METHOD_NAMES = {"base"}
 KINDS_OF_READERS = {"social_iqa": "choice", "reasoning_gym": "number"}
 

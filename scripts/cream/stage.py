@@ -50,6 +50,16 @@ def add_run_flags(flags: argparse.ArgumentParser) -> None:
     flags.add_argument("--threads", type=int, default=1, help="CPU threads of the computation")
 
 
+def add_decoding_flags(flags: argparse.ArgumentParser) -> None:
+    """The flags of every stage that samples text from a model, with a seed for each text."""
+    flags.add_argument("--temperature", type=float, required=True, help="softmax temperature")
+    flags.add_argument("--top-p", type=float, required=True, help="nucleus mass")
+    flags.add_argument("--max-new-tokens", type=int, required=True, help="token limit of a text")
+    flags.add_argument("--prompts-per-batch", type=int, required=True, help="prompts sampled together")
+    flags.add_argument("--seed", type=int, required=True, help="run seed")
+    flags.add_argument("--iteration", type=int, required=True, help="t")
+
+
 def add_optimisation_flags(flags: argparse.ArgumentParser) -> None:
     """The flags that both kinds of training share."""
     flags.add_argument("--learning-rate", type=float, required=True, help="peak learning rate")

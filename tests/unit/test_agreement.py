@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from rankings import counted_tau_b
 
 from cream.consistency import CONSTANT
 from cream.errors import UserError
@@ -76,16 +76,6 @@ class Files:
             "before": before,
             "verdict": column("verdicts", "verdict"),
         }
-
-
-def counted_tau_b(a: list[float], b: list[float]) -> float:
-    agreeing = untied_a = untied_b = 0
-    for i, j in combinations(range(len(a)), 2):
-        step_a, step_b = (int(np.sign(x[i] - x[j])) for x in (a, b))
-        agreeing += step_a * step_b
-        untied_a += step_a != 0
-        untied_b += step_b != 0
-    return agreeing / math.sqrt(untied_a * untied_b) if untied_a and untied_b else math.nan
 
 
 def counted_accuracy(rewards: list[float], verdicts: list[float]) -> tuple[float, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from test_exchanges import last_error, python, write_items, write_samples
 from transformers import AutoModelForSequenceClassification, LlamaConfig, LlamaForSequenceClassification
 
@@ -242,16 +243,27 @@ def test_the_script_scores_each_response_with_its_own_prompt(folder: Path, tmp_p
         assert table.loc[(prompt, 0), "score"] == table.loc[(prompt, 3), "score"]
     for prompt in ("p0", "p3"):
         assert pd.isna(table.loc[(prompt, 4), "score"])
-        assert table.loc[(prompt, 4), "failure"] == "prompt too long"
-    assert "16 of 18 responses have a score; too long: 2" in done.stdout
+        assert table.loc[(prompt, 4), "failure"] == "exchange too long"
+    assert "16 of 18 responses have a score; failed: {'exchange too long': 2}" in done.stdout
     record = json.loads(Path(f"{flags['external']}.record.json").read_text())
-    assert record["observed"] == {"responses": 18, "too_long": 2}
+    assert record["observed"] == {"responses": 18, "failures": {"exchange too long": 2}}
 
 
 def test_all_responses_may_be_too_long(folder: Path, tmp_path: Path) -> None:
     table, observed = rewarded(tmp_path, folder, [("p0", 0, "word " * 200), ("p1", 0, "word " * 200)])
     assert table["score"].isna().all()
-    assert observed == {"responses": 2, "too_long": 2}
+    assert observed == {"responses": 2, "failures": {"exchange too long": 2}}
+
+
+def test_a_score_that_is_no_finite_number_is_missing_and_counted(folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["score.weight"][:] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    table, observed = rewarded(tmp_path, broken, RESPONSES[:2])
+    assert table["score"].isna().all() and set(table["failure"]) == {"score is not a finite number"}
+    assert observed == {"responses": 2, "failures": {"score is not a finite number": 2}}
 
 
 def test_a_folder_without_a_reward_model_stops_the_script(tiny_assets: Path, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_judges_reward_is_the_mean_of_valid_votes(everything: Study) -> None:
         assert rewards[column].to_numpy() == pytest.approx(np.array(expected), nan_ok=True)
 
 
-def test_random_rewards_say_nothing_about_the_responses(everything: Study) -> None:
+def test_random_rewards_are_spread_over_their_range(everything: Study) -> None:
     rewards = read_table(everything.folder / RUN / "random/iter1/rewards.parquet", REWARDS)
     assert rewards["reward"].between(0, 1).all() and rewards["reward"].nunique() > 10
 

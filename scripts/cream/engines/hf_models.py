@@ -7,14 +7,12 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from cream.engines.base import Lora, ModelFiles
+from cream.engines.hf_loading import DTYPES, load_safely
 from cream.errors import UserError
-
-DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 def is_adapter(folder: Path) -> bool:
@@ -22,18 +20,7 @@ def is_adapter(folder: Path) -> bool:
 
 
 def _load_weights(folder: Path, dtype: torch.dtype, attention: str = "sdpa") -> PreTrainedModel:
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            attn_implementation=attention,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as problem:
-        reason = str(problem).strip().splitlines()[0]
-        raise UserError(f"{folder} can't be loaded as a safetensors model: {reason}") from problem
+    model = load_safely(AutoModelForCausalLM, folder, "safetensors", dtype=dtype, attn_implementation=attention)
     # `logits_to_keep` hands the head a slice, and torch multiplies a sliced batch by copying the
     # whole head once per row; made contiguous first, it is one matrix product.
     model.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))

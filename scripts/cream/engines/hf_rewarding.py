@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification
 
 from cream.engines.base import Tokens
-from cream.engines.hf_models import DTYPES
+from cream.engines.hf_loading import DTYPES, load_safely
 from cream.engines.tokens import chat_ids, load_tokenizer
 from cream.errors import UserError
 from cream.progress import Progress
@@ -61,18 +60,9 @@ class TransformersRewarder:
 
 
 def _load(folder: Path, dtype: torch.dtype):
-    try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as problem:
-        reason = str(problem).strip().splitlines()[0]
-        raise UserError(f"{folder} can't be loaded as a sequence-classification model: {reason}") from problem
+    model, report = load_safely(
+        AutoModelForSequenceClassification, folder, "sequence-classification", dtype=dtype, output_loading_info=True
+    )
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])[0]
         raise UserError(f"{folder} is no reward model: its weights lack {missing!r}, which would be random numbers")

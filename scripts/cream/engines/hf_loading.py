@@ -1,0 +1,26 @@
+"""The one way weights are read: safetensors, from a folder, without anybody's code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+
+from cream.errors import UserError
+
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def load_safely(auto_class, folder: Path, what: str, **settings):
+    """`auto_class.from_pretrained(folder, …)`; `what` says in the error what the folder should hold.
+
+    Raises `UserError` for weights that are missing, of another format, damaged, or don't fit.
+    """
+    try:
+        return auto_class.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, **settings
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as problem:
+        reason = str(problem).strip().splitlines()[0]
+        raise UserError(f"{folder} can't be loaded as a {what} model: {reason}") from problem
