@@ -210,7 +210,17 @@ def train_policy(tiny_assets: Path, tmp_path_factory: pytest.TempPathFactory) ->
     ]
     table = tmp_path_factory.mktemp("pairs") / "pairs.parquet"
     write_table(pd.DataFrame(rows), PAIRS, table)
-    return ["scripts/train_policy.py", "--pairs", str(table), "--type", "cream", "--beta", "0.1"]
+    return [
+        "scripts/train_policy.py",
+        "--pairs",
+        str(table),
+        "--type",
+        "cream",
+        "--beta",
+        "0.1",
+        "--max-epsilon",
+        "0.45",
+    ]
 
 
 @pytest.fixture(scope="module")
