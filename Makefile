@@ -22,14 +22,14 @@ env: .venv/made-from-lock
 .venv/made-from-lock: envs/cpu.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	  || { echo "error: Python 3.11 is needed, $(PYTHON) is $$($(PYTHON) --version): set PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Making the environment in .venv from envs/cpu.lock (about 1.5 GB, some minutes)"
+	@echo "Making the environment in .venv from envs/cpu.lock (about 4 GB, some minutes)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(TORCH) --requirement envs/cpu.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps $(TORCH) --requirement envs/cpu.lock
 	@touch $@
 
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet uv
-	.venv-lock/bin/uv pip compile envs/cpu.in --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	.venv-lock/bin/uv pip compile envs/cpu.in --override envs/overrides.txt --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) $(TORCH) --output-file envs/cpu.lock
 	rm -r .venv-lock

@@ -35,12 +35,14 @@ wildcard_constraints:
     seed=r"\d+",
     t=r"\d+",
     k=r"\d+",
+    shard=r"\d+",
 
 
 # The chain of models is what takes long: its jobs go before evaluations that nothing waits for.
 CHAIN_FIRST = 10
 
 STUDY = config["study"]
+SHARDS = STUDY["shards"]
 ROUNDS = range(1, STUDY["iterations"] + 1)
 METHODS = [name for name in STUDY["methods"] if not METHOD_TABLE[name].get("stop_at_m1")]
 RUNS = list(product(STUDY["models"], STUDY["seeds"]))
@@ -129,7 +131,25 @@ def flags(**settings):
 def run_flags(stage):
     """The flags of a stage that runs a model."""
     compute = config["compute"]
-    return flags(engine=compute["engine"], precision=compute["precision"], threads=compute["threads"][stage])
+    engine = engine_of(stage)
+    serving = compute["vllm"] if engine == "vllm" else None
+    return flags(engine=engine, serving=serving, precision=compute["precision"], threads=compute["threads"][stage])
+
+
+def engine_of(stage):
+    """Training and external reward models know no other engine than transformers."""
+    return config["compute"]["engine"].get(stage, "transformers")
+
+
+def sharded(path):
+    """Where a job that does one shard writes: the file itself where nothing is shared out, else its
+    number in a folder that says of how many."""
+    stem, extension = path.rsplit(".", 1)
+    return path if SHARDS == 1 else f"{stem}.shards/{{shard}}-of-{SHARDS}.{extension}"
+
+
+def shard_flags(wildcards):
+    return flags(shard=f"{wildcards.shard}/{SHARDS}") if SHARDS > 1 else ""
 
 
 def training_flags(stage, seed):
@@ -154,10 +174,10 @@ def cpus(stage):
     return config["compute"]["processes"][stage] * config["compute"]["threads"][stage]
 
 
-def made_by(script):
+def made_by(script, engine="transformers"):
     """The code and the packages a stage's result depends on, neither of which Snakemake watches."""
     path = Path(workflow.basedir) / "scripts" / script
-    return f"code {code_digest(path)} packages {environment_digest(path)}"
+    return f"code {code_digest(path, engine)} packages {environment_digest(path, engine)}"
 
 
 def weights(folder):

@@ -25,7 +25,7 @@ rule evaluate_model:
     params:
         flags=flags(**config["evaluate"]),
         run=run_flags("evaluate"),
-        made_by=made_by("evaluate_model.py"),
+        made_by=made_by("evaluate_model.py", engine_of("evaluate")),
     shell:
         "python scripts/evaluate_model.py"
         " --split {input.split:q}"

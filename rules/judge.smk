@@ -13,19 +13,20 @@ rule judge_responses:
         samples="results/{model}/seed{seed}/{method}/M{t}/samples.parquet",
         prompts="results/{model}/data/prompts/iter{t}.parquet",
     output:
-        judgements="results/{model}/seed{seed}/{method}/M{t}/judgements/M{k}.parquet",
+        judgements=sharded("results/{model}/seed{seed}/{method}/M{t}/judgements/M{k}.parquet"),
     log:
-        "results/logs/judge_responses/{model}/seed{seed}/{method}/M{t}/M{k}.log",
+        sharded("results/logs/judge_responses/{model}/seed{seed}/{method}/M{t}/M{k}.log"),
     benchmark:
-        "results/benchmarks/judge_responses/{model}/seed{seed}/{method}/M{t}/M{k}.tsv"
+        sharded("results/benchmarks/judge_responses/{model}/seed{seed}/{method}/M{t}/M{k}.tsv")
     priority: CHAIN_FIRST
     conda:
         "../envs/cpu.yaml"
     threads: config["compute"]["threads"]["judge"]
     params:
         flags=lambda wildcards: flags(**config["judge"], judge=wildcards.k, seed=wildcards.seed, iteration=wildcards.t),
+        shard=shard_flags,
         run=run_flags("judge"),
-        made_by=made_by("judge_responses.py"),
+        made_by=made_by("judge_responses.py", engine_of("judge")),
     shell:
         "python scripts/judge_responses.py"
         " --samples {input.samples:q}"
@@ -33,6 +34,7 @@ rule judge_responses:
         " --model {input.model:q}"
         " --base {input.base:q}"
         " {params.flags}"
+        " {params.shard}"
         " {params.run}"
         " --judgements {output.judgements:q} 2>&1 | tee {log:q}"
 

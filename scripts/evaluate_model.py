@@ -33,10 +33,11 @@ def _rank_choices(split, settings) -> list[dict]:
     from cream.engines.base import ModelFiles, ScoringGroup
     from cream.engines.scorer import open_scorer
 
-    scorer = open_scorer(settings.engine, ModelFiles(settings.model, settings.base), settings.precision)
+    files = ModelFiles(settings.model, settings.base)
+    scorer = open_scorer(settings.engine, [files], settings.precision, settings.serving)
     groups = [ScoringGroup(item["prompt_ids"], item["choices_ids"]) for _, item in split.iterrows()]
     items = []
-    scored = scorer.score(groups, settings.prompts_per_batch)
+    scored = scorer.score(files, groups, settings.prompts_per_batch)
     for (_, item), sums in zip(split.iterrows(), scored, strict=True):
         right = item["choices"].index(item["answer"])
         per_token = [total / len(ids) for total, ids in zip(sums, item["choices_ids"], strict=True)]
@@ -56,7 +57,8 @@ def _solve(split, settings) -> list[dict]:
     from cream.engines.base import Decoding, ModelFiles, Prompt
     from cream.engines.sampler import open_sampler
 
-    sampler = open_sampler(settings.engine, ModelFiles(settings.model, settings.base), settings.precision)
+    files = ModelFiles(settings.model, settings.base)
+    sampler = open_sampler(settings.engine, files, settings.precision, settings.serving)
     prompts = [Prompt(item["item_id"], item["prompt_ids"], [0]) for _, item in split.iterrows()]
     greedy = Decoding(0.0, 1.0, settings.max_new_tokens, settings.prompts_per_batch)
     return [

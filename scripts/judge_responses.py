@@ -15,6 +15,7 @@ from collections import Counter
 import pandas as pd
 
 from cream import stage
+from cream.cells import shard_members
 from cream.context import context_length
 from cream.exchanges import read_exchanges
 from cream.judging import TOO_LONG, judge_question, read_vote
@@ -27,8 +28,12 @@ def main(settings) -> dict:
     from cream.engines.sampler import open_sampler
 
     samples, items = read_exchanges(settings.samples, settings.prompts)
-    sampler = open_sampler(settings.engine, ModelFiles(settings.model, settings.base), settings.precision)
+    sampler = open_sampler(
+        settings.engine, ModelFiles(settings.model, settings.base), settings.precision, settings.serving
+    )
     asked, too_long = _questions(samples, items, sampler.tokenizer, settings)
+    mine = shard_members([question.place for _, question in asked], settings.prompts_per_batch, settings.shard)
+    asked, too_long = [asked[i] for i in mine], too_long if settings.shard[0] == 1 else []
     decoding = Decoding(settings.temperature, settings.top_p, settings.max_new_tokens, settings.prompts_per_batch)
     print(f"{settings.votes} votes of M{settings.judge} on {len(asked)} responses", flush=True)
     found = sampler.generate([question for _, question in asked], decoding)
@@ -41,7 +46,7 @@ def main(settings) -> dict:
     write_table(pd.DataFrame(rows), JUDGEMENTS, settings.judgements)
     failures = Counter(row["failure"] for row in rows if row["failure"])
     print(f"{len(rows) - failures.total()} of {len(rows)} votes are valid; failed: {dict(failures) or 'none'}")
-    return {"votes": len(rows), "failures": failures}
+    return {"votes": len(rows), "failures": failures, **sampler.facts()}
 
 
 def _questions(samples: pd.DataFrame, items: dict[str, dict], tokenizer, settings) -> tuple[list, list]:
@@ -92,5 +97,6 @@ if __name__ == "__main__":
     flags.add_argument("--template", required=True, help="what the judge is asked, with {prompt} and {response}")
     flags.add_argument("--votes", type=int, required=True, help="votes sampled per response")
     stage.add_decoding_flags(flags)
+    stage.add_shard_flag(flags)
     stage.add_run_flags(flags)
     stage.run(flags, main, determinism="C")

@@ -15,6 +15,7 @@ from collections import Counter
 import pandas as pd
 
 from cream import stage
+from cream.cells import shard_members
 from cream.context import context_length
 from cream.errors import UserError
 from cream.seeds import request_seed
@@ -27,19 +28,13 @@ def main(settings) -> dict:
 
     split = read_table(settings.prompts, SPLIT)
     _check_room(split, settings)
-    prompts = [
-        Prompt(
-            item["item_id"],
-            item["prompt_ids"],
-            [
-                request_seed(settings.seed, settings.iteration, item["item_id"], index)
-                for index in range(settings.responses)
-            ],
-        )
-        for _, item in split.iterrows()
-    ]
+    prompts = [Prompt(item["item_id"], item["prompt_ids"], _seeds(item, settings)) for _, item in split.iterrows()]
+    mine = shard_members([prompt.place for prompt in prompts], settings.prompts_per_batch, settings.shard)
+    split, prompts = split.iloc[mine], [prompts[i] for i in mine]
     decoding = Decoding(settings.temperature, settings.top_p, settings.max_new_tokens, settings.prompts_per_batch)
-    sampler = open_sampler(settings.engine, ModelFiles(settings.model, settings.base), settings.precision)
+    sampler = open_sampler(
+        settings.engine, ModelFiles(settings.model, settings.base), settings.precision, settings.serving
+    )
     print(f"sampling {settings.responses} responses to {len(prompts)} prompts", flush=True)
     responses = sampler.generate(prompts, decoding)
     rows = [
@@ -57,7 +52,14 @@ def main(settings) -> dict:
     ]
     write_table(pd.DataFrame(rows), SAMPLES, settings.samples)
     reasons = Counter(row["finish_reason"] for row in rows)
-    return {"responses": len(rows), "finish_reasons": reasons, "tokens": sum(len(r["response_ids"]) for r in rows)}
+    tokens = sum(len(row["response_ids"]) for row in rows)
+    return {"responses": len(rows), "finish_reasons": reasons, "tokens": tokens, **sampler.facts()}
+
+
+def _seeds(item: pd.Series, settings) -> list[int]:
+    return [
+        request_seed(settings.seed, settings.iteration, item["item_id"], index) for index in range(settings.responses)
+    ]
 
 
 def _check_room(split: pd.DataFrame, settings) -> None:
@@ -79,5 +81,6 @@ if __name__ == "__main__":
     flags.add_argument("--samples", type=stage.output_path, required=True, help="table to write")
     flags.add_argument("--responses", type=int, required=True, help="N, responses per prompt")
     stage.add_decoding_flags(flags)
+    stage.add_shard_flag(flags)
     stage.add_run_flags(flags)
     stage.run(flags, main, determinism="C")

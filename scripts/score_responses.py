@@ -10,7 +10,10 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from cream import stage
+from cream.cells import shard_members
 from cream.errors import UserError
 from cream.tables import LOGPROBS, SAMPLES, read_table, write_table
 
@@ -22,17 +25,18 @@ def main(settings) -> dict:
     if len(settings.models) != len(settings.logprobs):
         raise UserError("--models and --logprobs must name as many models as tables")
     samples = read_table(settings.samples, SAMPLES)
-    groups = [
-        ScoringGroup(responses["prompt_ids"].iloc[0], responses["response_ids"].tolist())
-        for _, responses in samples.groupby("prompt_id", sort=False)
-    ]
+    by_prompt = [responses for _, responses in samples.groupby("prompt_id", sort=False)]
+    groups = [ScoringGroup(rows["prompt_ids"].iloc[0], rows["response_ids"].tolist()) for rows in by_prompt]
+    mine = shard_members([group.place for group in groups], settings.prompts_per_batch, settings.shard)
+    groups, samples = [groups[i] for i in mine], pd.concat([by_prompt[i] for i in mine])
+    policies = [ModelFiles(model, settings.base) for model in settings.models]
+    scorer = open_scorer(settings.engine, policies, settings.precision, settings.serving)
     keys = samples[["prompt_id", "response_index"]]
-    for model, table in zip(settings.models, settings.logprobs, strict=True):
-        print(f"scoring {len(samples)} responses under {model}", flush=True)
-        scorer = open_scorer(settings.engine, ModelFiles(model, settings.base), settings.precision)
-        sums = [value for group in scorer.score(groups, settings.prompts_per_batch) for value in group]
+    for files, table in zip(policies, settings.logprobs, strict=True):
+        print(f"scoring {len(samples)} responses under {files.folder}", flush=True)
+        sums = [value for group in scorer.score(files, groups, settings.prompts_per_batch) for value in group]
         write_table(keys.assign(logprob_sum=sums, tokens=samples["response_ids"].map(len)), LOGPROBS, table)
-    return {"responses": len(samples)}
+    return {"responses": len(samples), **scorer.facts()}
 
 
 if __name__ == "__main__":
@@ -42,5 +46,6 @@ if __name__ == "__main__":
     flags.add_argument("--models", type=stage.input_path, nargs="+", required=True, help="scorers")
     flags.add_argument("--logprobs", type=stage.output_path, nargs="+", required=True, help="tables to write")
     flags.add_argument("--prompts-per-batch", type=int, required=True, help="prompts scored together")
+    stage.add_shard_flag(flags)
     stage.add_run_flags(flags)
     stage.run(flags, main, determinism="C")

@@ -113,11 +113,11 @@ def build(folder: Path) -> None:
     set_seed(3)
     shape = LlamaConfig(
         vocab_size=len(wrapped),
-        hidden_size=32,
+        hidden_size=64,
         intermediate_size=64,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
         max_position_embeddings=256,
         initializer_range=0.1,
         bos_token_id=None,

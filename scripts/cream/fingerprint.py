@@ -20,18 +20,22 @@ LIBRARY = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def code_digest(script: Path) -> str:
+# How the modules of each engine are called: a stage depends on those of the engine it runs on.
+ENGINE_MODULES = {"transformers": "hf_", "vllm": "vllm_"}
+
+
+def code_digest(script: Path, engine: str = "transformers") -> str:
     """SHA-256 over the syntax trees of `script` and the project modules it imports, directly or
     through others. Comments, docstrings and layout don't count; everything else does."""
     digest = hashlib.sha256()
-    for path in _closure(script.resolve()):
+    for path in _closure(script.resolve(), engine):
         digest.update(path.name.encode() + b"\0" + _tree_without_docstrings(path).encode())
     return digest.hexdigest()
 
 
-def stage_packages(script: Path) -> dict[str, str]:
+def stage_packages(script: Path, engine: str = "transformers") -> dict[str, str]:
     """Installed name → version of every package the script's code imports and those they need."""
-    imported = {name for path in _closure(script.resolve()) for name in _imports(path)[1]}
+    imported = {name for path in _closure(script.resolve(), engine) for name in _imports(path)[1]}
     wanted = sorted(owner for name in imported for owner in _owners(name))
     versions: dict[str, str] = {}
     while wanted:
@@ -45,21 +49,23 @@ def stage_packages(script: Path) -> dict[str, str]:
     return dict(sorted(versions.items()))
 
 
-def environment_digest(script: Path) -> str:
+def environment_digest(script: Path, engine: str = "transformers") -> str:
     """SHA-256 of the Python version and of `stage_packages`."""
     facts = [f"python {sys.version_info.major}.{sys.version_info.minor}"]
-    facts += [f"{name} {version}" for name, version in stage_packages(script).items()]
+    facts += [f"{name} {version}" for name, version in stage_packages(script, engine).items()]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 @cache
-def _closure(script: Path) -> tuple[Path, ...]:
-    """The script and every project module reachable from it by import, sorted by path."""
+def _closure(script: Path, engine: str) -> tuple[Path, ...]:
+    """The script and every project module reachable from it by import, those of other engines left out,
+    sorted by path."""
+    foreign = tuple(prefix for name, prefix in ENGINE_MODULES.items() if name != engine)
     found: set[Path] = set()
     waiting = [script]
     while waiting:
         path = waiting.pop()
-        if path not in found:
+        if path not in found and not path.name.startswith(foreign):
             found.add(path)
             waiting.extend(_imports(path)[0])
     return tuple(sorted(found))

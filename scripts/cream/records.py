@@ -7,6 +7,7 @@ it never make anything run again.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -32,6 +33,7 @@ def write_record(settings: argparse.Namespace, started: float, determinism: str,
     from cream.stage import InputPath, OutputPath, whole_file
 
     script = Path(sys.argv[0])
+    engine = getattr(settings, "engine", "transformers")
     given = vars(settings)
     inputs = [path for value in given.values() for path in _paths(value, InputPath)]
     outputs = [path for value in given.values() for path in _paths(value, OutputPath)]
@@ -44,8 +46,8 @@ def write_record(settings: argparse.Namespace, started: float, determinism: str,
         "settings": {name: _plain(value) for name, value in given.items()},
         "inputs": {str(path): _digest(path) for path in inputs},
         "outputs": {str(path): _digest(path) for path in outputs},
-        "code": code_digest(script),
-        "packages": stage_packages(script),
+        "code": code_digest(script, engine),
+        "packages": stage_packages(script, engine),
         "python": platform.python_version(),
         "host": platform.node(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
@@ -78,6 +80,8 @@ def _paths(value: object, kind: type) -> list[Path]:
 def _plain(value: object) -> object:
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if dataclasses.is_dataclass(value):
+        return dataclasses.asdict(value)
     return str(value) if isinstance(value, Path) else value
 
 

@@ -44,6 +44,7 @@ def check_config(config: dict, schema_file: Path) -> dict[str, dict]:
         raise UserError(_sentence(problems[0]))
     _check_selection(config)
     _check_batches(config)
+    _check_shards(config)
     table = method_table(config, schema)
     check_methods(table, config)
     return table
@@ -151,6 +152,20 @@ def _check_selection(config: dict) -> None:
     for split, stage in (("sft", "supervised fine-tuning"), ("prompts", "the iterations")):
         if not sum(task[split] for task in tasks):
             raise UserError(f"config: the tasks of the study give no items to {stage}: raise tasks.*.{split}")
+
+
+def _check_shards(config: dict) -> None:
+    """Every shard of an iteration's prompts has a cell of them (`cream.cells`)."""
+    shards = config["study"]["shards"]
+    prompts = sum(config["tasks"][name]["prompts"] for name in config["study"]["tasks"])
+    for stage in ("sample", "score"):
+        size = config[stage]["prompts_per_batch"]
+        cells = math.ceil(prompts / size)
+        if shards > max(cells, 1):
+            raise UserError(
+                f"config: study.shards: {shards} jobs can't share {prompts} prompts that {stage}.prompts_per_batch "
+                f"({size}) makes {cells} batches of: lower either"
+            )
 
 
 def _check_batches(config: dict) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -36,6 +37,22 @@ def output_path(text: str) -> OutputPath:
     return OutputPath(text)
 
 
+def shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shard: write 2/5 for the second of five")
+    return int(number), int(count)
+
+
+def serving_settings(text: str):
+    from cream.engines.base import Serving
+
+    try:
+        return Serving(**json.loads(text))
+    except (ValueError, TypeError) as problem:
+        raise argparse.ArgumentTypeError(f"{text!r} are no settings of vLLM: {problem}") from problem
+
+
 def parser(doc: str) -> argparse.ArgumentParser:
     """A parser whose help is the script's own docstring."""
     return argparse.ArgumentParser(
@@ -45,9 +62,15 @@ def parser(doc: str) -> argparse.ArgumentParser:
 
 def add_run_flags(flags: argparse.ArgumentParser) -> None:
     """The flags of every stage that runs a model."""
-    flags.add_argument("--engine", default="transformers", help="what runs the model")
+    flags.add_argument("--engine", default="transformers", help="what runs the model: transformers or vllm")
+    flags.add_argument("--serving", type=serving_settings, help="vllm: its settings as JSON (compute.vllm)")
     flags.add_argument("--precision", default="bfloat16", help="dtype of the forward pass: bfloat16 or float32")
     flags.add_argument("--threads", type=int, default=1, help="CPU threads of the computation")
+
+
+def add_shard_flag(flags: argparse.ArgumentParser) -> None:
+    """The flag of every stage whose prompts may be shared out to several jobs."""
+    flags.add_argument("--shard", type=shard, default=(1, 1), help="I/N: only this part of the prompts (all)")
 
 
 def add_decoding_flags(flags: argparse.ArgumentParser) -> None:

@@ -23,12 +23,32 @@ class ModelFiles:
 
 
 @dataclass(frozen=True)
+class Serving:
+    """How vLLM serves a policy (transformers needs none of it).
+
+    `deterministic`: what a request gets doesn't depend on its company. `tensor_parallel`: devices
+    that share a model. `gpu_memory`: share of a GPU's memory to take. `cpu_cache_gb`: gigabytes
+    for keys and values without a GPU.
+    """
+
+    deterministic: bool
+    tensor_parallel: int
+    gpu_memory: float
+    cpu_cache_gb: int
+
+
+@dataclass(frozen=True)
 class Prompt:
     """One templated prompt and the seed of each response wanted for it (one seed per response)."""
 
     prompt_id: str
     ids: Tokens
     seeds: Sequence[int]
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Key in the order of `cream.cells`: prompts of a length run together."""
+        return len(self.ids), self.prompt_id
 
 
 @dataclass(frozen=True)
@@ -57,6 +77,12 @@ class ScoringGroup:
 
     prompt_ids: Tokens
     responses: Sequence[Tokens]
+
+    @property
+    def place(self) -> tuple:
+        """Key in the order of `cream.cells`: prompts of a length run together, then responses of a length."""
+        longest = max(map(len, self.responses))
+        return len(self.prompt_ids), longest, tuple(self.prompt_ids), tuple(map(tuple, self.responses))
 
 
 @dataclass(frozen=True)
@@ -88,15 +114,29 @@ class Sampler(Protocol):
     tokenizer: object
 
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Response]]:
-        """Responses for every prompt, in the prompts' order, one per seed of the prompt."""
+        """Responses for every prompt, in the prompts' order, one per seed of the prompt.
+
+        Raises `UserError` if the engine stops half-way.
+        """
+        ...
+
+    def facts(self) -> dict:
+        """What the record says of the engine: its name, version and device."""
         ...
 
 
 class Scorer(Protocol):
-    """Computes log-probabilities of given responses under one policy."""
+    """Computes log-probabilities of given responses under several policies, one after the other."""
 
-    def score(self, groups: Sequence[ScoringGroup], groups_per_batch: int) -> list[list[float]]:
-        """Sum of log-probabilities (nats) of each response's ids given its group's prompt."""
+    def score(
+        self, files: ModelFiles, groups: Sequence[ScoringGroup], groups_per_batch: int, note: str = "scoring"
+    ) -> list[list[float]]:
+        """Sum of log-probabilities (nats) of each response's ids given its group's prompt, under the
+        policy in `files`. `note` names the work in progress lines."""
+        ...
+
+    def facts(self) -> dict:
+        """What the record says of the engine: its name, version and device."""
         ...
 
 

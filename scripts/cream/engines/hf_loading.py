@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+import transformers
 from safetensors import SafetensorError
 
 from cream.errors import UserError
@@ -24,3 +25,9 @@ def load_safely(auto_class, folder: Path, what: str, **settings):
     except (OSError, ValueError, RuntimeError, SafetensorError) as problem:
         reason = str(problem).strip().splitlines()[0]
         raise UserError(f"{folder} can't be loaded as a {what} model: {reason}") from problem
+
+
+def transformers_facts() -> dict:
+    """What the record says of the engine: its name, version and device."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {"engine": "transformers", "version": transformers.__version__, "device": device}

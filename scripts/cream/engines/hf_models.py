@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -35,11 +37,42 @@ def load_for_inference(files: ModelFiles, precision: str, attention: str = "sdpa
     """
     dtype = DTYPES[precision]
     if is_adapter(files.folder):
-        model = PeftModel.from_pretrained(_load_weights(files.base, dtype, attention), files.folder)
-        model = model.to(dtype)
-    else:
-        model = _load_weights(files.folder, dtype, attention)
+        return _adapted(_load_weights(files.base, dtype, attention), files.folder, dtype).get_base_model()
+    return _ready(_load_weights(files.folder, dtype, attention))
+
+
+def _adapted(weights: PreTrainedModel, adapter: Path, dtype: torch.dtype) -> PeftModel:
+    return _ready(PeftModel.from_pretrained(weights, adapter).to(dtype))
+
+
+def _ready(model):
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Policies:
+    """Policies for inference, one after the other: those that adapt one M0 share its weights."""
+
+    def __init__(self, precision: str):
+        self.dtype = DTYPES[precision]
+        self.held: tuple[Path, PreTrainedModel] | None = None
+
+    @contextlib.contextmanager
+    def loaded(self, files: ModelFiles) -> Iterator[PreTrainedModel]:
+        """The policy in evaluation mode; an adapter is taken off M0 again when the block ends."""
+        if not is_adapter(files.folder):
+            yield self._weights(files.folder)
+            return
+        policy = _adapted(self._weights(files.base), files.folder, self.dtype)
+        try:
+            yield policy.get_base_model()
+        finally:
+            policy.unload()
+
+    def _weights(self, folder: Path) -> PreTrainedModel:
+        if self.held is None or self.held[0] != folder:
+            self.held = None  # let go before the next is loaded: two would not fit where one does
+            self.held = (folder, _ready(_load_weights(folder, self.dtype)))
+        return self.held[1]
 
 
 def load_for_training(files: ModelFiles, precision: str, lora: Lora, seed: int) -> PreTrainedModel:

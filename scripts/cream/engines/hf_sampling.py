@@ -1,9 +1,10 @@
-"""Seeded sampling with transformers' own generation loop.
+"""Seeded sampling with transformers' models and a loop of our own.
 
 `generate` draws from one random stream per batch, so what a prompt gets would depend on its
 neighbours. Here every response has its own stream of uniforms, fixed by its seed, and the next
 token is the inverse of the cumulative distribution at that uniform: the same distribution, but
-each response repeats whatever else is running.
+each response repeats whatever else is running. `generate` also goes on computing responses that
+have ended until the longest of the batch has: here they leave it.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import DynamicCache
 
-from cream.engines.base import Decoding, ModelFiles, Prompt, Response
+from cream.cells import fixed_cells
+from cream.engines.base import Decoding, ModelFiles, Prompt, Response, Tokens
+from cream.engines.hf_loading import transformers_facts
 from cream.engines.hf_models import load_for_inference
 from cream.engines.tokens import load_tokenizer
 from cream.progress import Progress
 
 # Nearly always the nucleus lies within this many tokens; where it doesn't, all are sorted.
 NUCLEUS_GUESS = 256
+# Ended responses leave a batch when they are at least this share of it: leaving copies the rest's
+# keys and values, which costs about as much as a tenth of a step.
+LEAVE_TOGETHER = 1 / 8
 
 
 def uniforms(seeds: Sequence[int], length: int) -> torch.Tensor:
@@ -58,22 +64,6 @@ def _draw_from_sorted(
     return ids.gather(-1, torch.minimum(choice, last)[:, None])[:, 0]
 
 
-class SeededDraw(LogitsProcessor):
-    """Leaves only the drawn token possible, so that greedy decoding takes it."""
-
-    def __init__(self, decoding: Decoding, seeds: Sequence[int], prompt_width: int):
-        self.decoding = decoding
-        self.uniforms = uniforms(seeds, decoding.max_new_tokens)
-        self.prompt_width = prompt_width
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        step = input_ids.shape[1] - self.prompt_width
-        uniform = self.uniforms[:, step].to(scores.device)
-        chosen = draw(scores, self.decoding.temperature, self.decoding.top_p, uniform)
-        only = torch.full_like(scores, -torch.inf)
-        return only.scatter(-1, chosen[:, None], 0.0)
-
-
 class TransformersSampler:
     """See `cream.engines.base.Sampler`."""
 
@@ -83,15 +73,14 @@ class TransformersSampler:
         attention = "sdpa" if torch.cuda.is_available() else "eager"
         self.model = load_for_inference(files, precision, attention)
 
+    def facts(self) -> dict:
+        return transformers_facts()
+
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Response]]:
-        """Responses in the prompts' order. Batches are cells of prompts sorted by length and id,
-        so the order in which prompts arrive changes nothing."""
-        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), prompts[i].prompt_id))
         responses: list[list[Response]] = [[] for _ in prompts]
         with Progress("sampling", len(prompts), "prompts") as progress:
-            for start in range(0, len(order), decoding.prompts_per_batch):
-                cell = order[start : start + decoding.prompts_per_batch]
+            for cell in fixed_cells([prompt.place for prompt in prompts], decoding.prompts_per_batch):
                 found = _generate_cell(self.model, self.tokenizer, [prompts[i] for i in cell], decoding)
                 for i, its_responses in zip(cell, found, strict=True):
                     responses[i] = its_responses
@@ -100,54 +89,74 @@ class TransformersSampler:
 
 
 def _generate_cell(model, tokenizer, cell: Sequence[Prompt], decoding: Decoding) -> list[list[Response]]:
-    wanted = len(cell[0].seeds)
-    if any(len(prompt.seeds) != wanted for prompt in cell):
-        raise ValueError("every prompt of a batch must want the same number of responses")
-    width = max(len(prompt.ids) for prompt in cell)
-    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
-    input_ids = torch.full((len(cell), width), pad)
-    attention_mask = torch.zeros_like(input_ids)
-    for row, prompt in enumerate(cell):
-        input_ids[row, width - len(prompt.ids) :] = torch.tensor(prompt.ids)
-        attention_mask[row, width - len(prompt.ids) :] = 1
-    input_ids, attention_mask = input_ids.to(model.device), attention_mask.to(model.device)
-    processors = LogitsProcessorList()
-    if decoding.temperature > 0:
-        seeds = [seed for prompt in cell for seed in prompt.seeds]
-        processors.append(SeededDraw(decoding, seeds, width))
-    output = model.generate(
-        input_ids=input_ids.repeat_interleave(wanted, dim=0),
-        attention_mask=attention_mask.repeat_interleave(wanted, dim=0),
-        past_key_values=_shared_prompt_cache(model, input_ids, attention_mask, wanted),
-        logits_processor=processors,
-        do_sample=False,
-        max_new_tokens=decoding.max_new_tokens,
-        eos_token_id=end,
-        pad_token_id=pad,
-    )
-    flat = [_response(ids, end, tokenizer) for ids in output[:, width:].tolist()]
-    return [flat[at : at + wanted] for at in range(0, len(flat), wanted)]
+    """All responses to a few prompts, each prompt's keys and values computed once for all of its responses."""
+    end = tokenizer.eos_token_id
+    owners = [number for number, prompt in enumerate(cell) for _ in prompt.seeds]
+    sampled: list[list[int]] = [[] for _ in owners]
+    streams = uniforms([seed for prompt in cell for seed in prompt.seeds], decoding.max_new_tokens)
+
+    input_ids, mask = _left_padded([prompt.ids for prompt in cell], tokenizer.pad_token_id)
+    input_ids, mask, streams = input_ids.to(model.device), mask.to(model.device), streams.to(model.device)
+    cache = DynamicCache(config=model.config)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    logits = _next_logits(model, input_ids, mask, positions, cache)
+    per_response = torch.tensor(owners, device=model.device)
+    cache.batch_select_indices(per_response)
+    mask, logits = mask[per_response], logits[per_response]
+
+    rows = torch.arange(len(owners), device=model.device)  # the response that each row of the batch is
+    running = torch.ones(len(owners), dtype=torch.bool, device=model.device)
+    for step in range(decoding.max_new_tokens):
+        if decoding.temperature > 0:
+            tokens = draw(logits, decoding.temperature, decoding.top_p, streams[rows, step])
+        else:
+            tokens = logits.argmax(-1)
+        for row, token, runs in zip(rows.tolist(), tokens.tolist(), running.tolist(), strict=True):
+            if runs:
+                sampled[row].append(token)
+        running &= tokens != end
+        if step + 1 == decoding.max_new_tokens or not bool(running.any()):
+            break
+        if (~running).float().mean() >= LEAVE_TOGETHER:
+            stay = running.nonzero()[:, 0]
+            cache.batch_select_indices(stay)
+            rows, tokens, mask, running = rows[stay], tokens[stay], mask[stay], running[stay]
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)
+        logits = _next_logits(model, tokens[:, None], mask, mask.sum(-1, keepdim=True) - 1, cache)
+    return _by_owner(owners, [_response(ids, end, tokenizer) for ids in sampled], len(cell))
 
 
-def _shared_prompt_cache(model, input_ids, attention_mask, wanted: int):
-    """Keys and values of all but the last prompt token, computed once per prompt, one copy per
-    response."""
-    positions = (attention_mask.cumsum(-1) - 1).clamp(min=0)
-    cache = model(
-        input_ids=input_ids[:, :-1],
-        attention_mask=attention_mask[:, :-1],
-        position_ids=positions[:, :-1],
+def _next_logits(model, input_ids, mask, positions, cache: DynamicCache) -> torch.Tensor:
+    """Logits (R, V) of the token after each row's last; adds the rows' keys and values to `cache`."""
+    return model(
+        input_ids=input_ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
-    ).past_key_values
-    cache.batch_repeat_interleave(wanted)
-    return cache
+    ).logits[:, -1]
+
+
+def _left_padded(prompts: Sequence[Tokens], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and attention mask (B, longest), every prompt at the right end of its row."""
+    width = max(map(len, prompts))
+    input_ids = torch.full((len(prompts), width), pad_id)
+    mask = torch.zeros_like(input_ids)
+    for row, ids in enumerate(prompts):
+        input_ids[row, width - len(ids) :] = torch.tensor(ids)
+        mask[row, width - len(ids) :] = 1
+    return input_ids, mask
+
+
+def _by_owner(owners: Sequence[int], responses: Sequence[Response], count: int) -> list[list[Response]]:
+    found: list[list[Response]] = [[] for _ in range(count)]
+    for owner, response in zip(owners, responses, strict=True):
+        found[owner].append(response)
+    return found
 
 
 def _response(ids: list[int], end: int, tokenizer) -> Response:
-    """Cut at the first end token, which belongs to the response; without one it was cut short."""
-    finished = end in ids
-    if finished:
-        ids = ids[: ids.index(end) + 1]
+    """The end token belongs to a response; one without it was cut short."""
     text = tokenizer.decode(ids, skip_special_tokens=True)
-    return Response(ids, text, "stop" if finished else "length")
+    return Response(ids, text, "stop" if ids[-1] == end else "length")

@@ -1,50 +1,152 @@
-"""Log-probabilities of given responses, with transformers."""
+"""Log-probabilities of given responses, with transformers.
+
+A prompt's keys and values are computed once and shared by all of its responses, and of the
+responses only the hidden states are kept: the head turns them into log-probabilities a few
+positions and a slice of the vocabulary at a time. Memory grows with neither the number of
+responses to a prompt times its length nor with vocabulary times length.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
+from transformers import DynamicCache, PreTrainedModel
 
-from cream.engines.base import ModelFiles, ScoringGroup
-from cream.engines.hf_models import load_for_inference
-from cream.engines.packing import pack, response_logprobs
-from cream.engines.tokens import load_tokenizer
+from cream.cells import fixed_cells
+from cream.engines.base import ModelFiles, ScoringGroup, Tokens
+from cream.engines.hf_loading import transformers_facts
+from cream.engines.hf_models import Policies
+from cream.errors import UserError
 from cream.progress import Progress
+
+# One block of logits: 512 positions × 8192 words in float32 are 16 MB.
+POSITIONS, WORDS = 512, 8192
 
 
 class TransformersScorer:
     """See `cream.engines.base.Scorer`."""
 
-    def __init__(self, files: ModelFiles, precision: str):
-        self.pad_id = load_tokenizer(files.folder).pad_token_id
-        self.model = load_for_inference(files, precision)
+    def __init__(self, precision: str):
+        self.policies = Policies(precision)
 
-    def score(self, groups: Sequence[ScoringGroup], groups_per_batch: int) -> list[list[float]]:
-        return score_groups(self.model, self.pad_id, groups, groups_per_batch)
+    def facts(self) -> dict:
+        return transformers_facts()
+
+    @torch.no_grad()
+    def score(
+        self, files: ModelFiles, groups: Sequence[ScoringGroup], groups_per_batch: int, note: str = "scoring"
+    ) -> list[list[float]]:
+        with self.policies.loaded(files) as model:
+            return score_groups(model, groups, groups_per_batch, note)
 
 
 @torch.no_grad()
-def score_groups(model, pad_id: int, groups: Sequence[ScoringGroup], groups_per_batch: int) -> list[list[float]]:
+def score_groups(
+    model: PreTrainedModel, groups: Sequence[ScoringGroup], groups_per_batch: int, note: str = "scoring"
+) -> list[list[float]]:
     """Sum of log-probabilities (nats) per response, in the order given.
 
     Equal responses to one prompt are computed once: they get the very same number, so a tie in
-    the samples is a tie in the rewards. Groups are batched by length.
+    the samples is a tie in the rewards. Raises `UserError` for a model whose logits are more than
+    its head's product with the hidden states.
     """
-    unique = [list(dict.fromkeys(map(tuple, group.responses))) for group in groups]
-    order = sorted(range(len(groups)), key=lambda i: (_width(groups[i]), tuple(groups[i].prompt_ids)))
+    _check_head(model)
     scores: list[dict[tuple[int, ...], float]] = [{} for _ in groups]
-    with Progress("scoring", len(groups), "prompts") as progress:
-        for start in range(0, len(order), groups_per_batch):
-            cell = order[start : start + groups_per_batch]
-            batch = pack([ScoringGroup(groups[i].prompt_ids, unique[i]) for i in cell], pad_id)
-            sums = response_logprobs(model, batch.to(model.device)).cpu()
-            for row, i in enumerate(cell):
-                scores[i] = {ids: float(sums[row, column]) for column, ids in enumerate(unique[i])}
+    with Progress(note, len(groups), "prompts") as progress:
+        for cell in fixed_cells([group.place for group in groups], groups_per_batch):
+            distinct = [(i, ids) for i in cell for ids in dict.fromkeys(map(tuple, groups[i].responses))]
+            owners = [cell.index(i) for i, _ in distinct]
+            sums = _score_cell(model, [groups[i].prompt_ids for i in cell], owners, [ids for _, ids in distinct])
+            for (i, ids), value in zip(distinct, sums, strict=True):
+                scores[i][ids] = value
             progress.update(len(cell))
     return [[found[tuple(ids)] for ids in group.responses] for group, found in zip(groups, scores, strict=True)]
 
 
-def _width(group: ScoringGroup) -> tuple[int, int, int]:
-    longest = max(len(ids) for ids in group.responses)
-    return len(group.prompt_ids) + longest, longest, len(set(map(tuple, group.responses)))
+def _score_cell(model, prompts: Sequence[Tokens], owners: Sequence[int], responses: Sequence[Tokens]) -> list[float]:
+    """Log-probabilities of responses; the k-th answers prompt `owners[k]`."""
+    device = model.device
+    cache, seen = _prompt_cache(model, prompts)
+    rows = torch.tensor(owners, device=device)
+    if seen.shape[1]:
+        cache.batch_select_indices(rows)
+    # A response's tokens are predicted from the prompt's last token and the response but for its own last.
+    width = max(map(len, responses))
+    read = torch.zeros(len(responses), width, dtype=torch.long)
+    targets = torch.zeros_like(read)
+    real = torch.zeros(len(responses), width, dtype=torch.bool)
+    for row, (owner, ids) in enumerate(zip(owners, responses, strict=True)):
+        read[row, : len(ids)] = torch.tensor([prompts[owner][-1], *ids[:-1]])
+        targets[row, : len(ids)] = torch.tensor(ids)
+        real[row, : len(ids)] = True
+    read, targets, real, seen = read.to(device), targets.to(device), real.to(device), seen[rows]
+    hidden = _decoder(model)(
+        input_ids=read,
+        attention_mask=torch.cat([seen, real.long()], dim=-1),
+        position_ids=seen.sum(-1, keepdim=True) + torch.arange(width, device=device),
+        past_key_values=cache,
+        use_cache=True,
+    ).last_hidden_state
+    logprobs = token_logprobs(hidden[real], model.get_output_embeddings(), targets[real])
+    summed = torch.zeros(real.shape, dtype=torch.float32, device=device).masked_scatter(real, logprobs)
+    return summed.sum(-1).tolist()
+
+
+def _prompt_cache(model, prompts: Sequence[Tokens]) -> tuple[DynamicCache, torch.Tensor]:
+    """Keys and values of all but each prompt's last token, and which of the columns are a prompt's
+    (B, longest − 1): the prompts stand at the right end."""
+    width = max(map(len, prompts)) - 1
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    seen = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) + 1 :] = torch.tensor(prompt[:-1], dtype=torch.long)
+        seen[row, width - len(prompt) + 1 :] = 1
+    ids, seen = ids.to(model.device), seen.to(model.device)
+    cache = DynamicCache(config=model.config)
+    if width:
+        positions = (seen.cumsum(-1) - 1).clamp(min=0)
+        _decoder(model)(
+            input_ids=ids, attention_mask=seen, position_ids=positions, past_key_values=cache, use_cache=True
+        )
+    return cache, seen
+
+
+def token_logprobs(hidden: torch.Tensor, head: torch.nn.Linear, targets: torch.Tensor) -> torch.Tensor:
+    """log softmax(head(hidden))[target] in float32: hidden (n, D), targets (n,) → (n,).
+
+    The normaliser is summed over slices of the vocabulary, so at most POSITIONS × WORDS logits
+    exist at a time.
+    """
+    found = []
+    for states, wanted in zip(hidden.split(POSITIONS), targets.split(POSITIONS), strict=True):
+        normaliser = torch.full(wanted.shape, -torch.inf, device=hidden.device)
+        own = torch.zeros_like(normaliser)
+        for start in range(0, head.weight.shape[0], WORDS):
+            bias = None if head.bias is None else head.bias[start : start + WORDS]
+            logits = F.linear(states, head.weight[start : start + WORDS], bias).float()
+            at = wanted - start
+            inside = (at >= 0) & (at < logits.shape[1])
+            own[inside] = logits[inside, at[inside]]
+            normaliser = torch.logaddexp(normaliser, logits.logsumexp(-1))
+        found.append(own - normaliser)
+    return torch.cat(found)
+
+
+def _decoder(model: PreTrainedModel) -> torch.nn.Module:
+    """The model without its head."""
+    return model.get_decoder()
+
+
+def _check_head(model: PreTrainedModel) -> None:
+    """Some families cap or scale their logits after the head; scoring them here would be wrong."""
+    ids = torch.arange(4, device=model.device)[None]
+    hidden = _decoder(model)(input_ids=ids, use_cache=False).last_hidden_state
+    expected = model(input_ids=ids, use_cache=False).logits.float()
+    found = model.get_output_embeddings()(hidden).float()
+    if not torch.allclose(found, expected, rtol=0.02, atol=0.02 * float(expected.abs().max())):
+        raise UserError(
+            f"{type(model).__name__} changes its logits after its head (capped or scaled): scoring can't "
+            "use its hidden states; choose another model family"
+        )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from cream.engines.base import ModelFiles, Scorer
+from collections.abc import Sequence
+
+from cream.engines.base import ModelFiles, Scorer, Serving
 
 
-def open_scorer(engine: str, model: ModelFiles, precision: str) -> Scorer:
-    """The scorer of `engine` for the policy in `model`.
+def open_scorer(engine: str, policies: Sequence[ModelFiles], precision: str, serving: Serving | None = None) -> Scorer:
+    """The scorer of `engine` for all the policies it will be asked about.
 
-    `precision` is the dtype of the forward pass: `bfloat16` or `float32`.
+    `precision` is the dtype of the forward pass: `bfloat16` or `float32`; `serving` is for vLLM.
     """
     if engine == "transformers":
         from cream.engines.hf_scoring import TransformersScorer
 
-        return TransformersScorer(model, precision)
+        return TransformersScorer(precision)
+    if engine == "vllm":
+        from cream.engines.vllm_scoring import VllmScorer
+
+        return VllmScorer(policies, precision, serving)
     raise ValueError(f"no engine called {engine!r}")
