@@ -1,15 +1,18 @@
-# make run    the default study, from nothing to its tables and figure
-# make test   every test
-# make env    only the environment; make lock makes its lock anew
+# make run         the default study, from nothing to its tables and figure
+# make test        every test
+# make benchmark   measures the engines on this machine (benchmarks/)
+# make env         only the environment; make lock makes the locks anew
+# PLATFORM=cuda with any of them takes the environment for NVIDIA GPUs
 
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-# The lock pins PyTorch's CPU build, which PyPI doesn't carry. A folder of wheels named in
+PLATFORM ?= cpu
+# The lock for processors pins PyTorch's CPU build, which PyPI doesn't carry. A folder of wheels named in
 # PIP_FIND_LINKS is used if there is one, PyTorch's own index if not.
-TORCH := $(if $(PIP_FIND_LINKS),,--extra-index-url https://download.pytorch.org/whl/cpu)
+TORCH := $(if $(filter cpu,$(PLATFORM)),$(if $(PIP_FIND_LINKS),,--extra-index-url https://download.pytorch.org/whl/cpu))
 
-.PHONY: run test env lock
+.PHONY: run test benchmark env lock
 
 run: env
 	$(BIN)/snakemake --cores all
@@ -17,19 +20,26 @@ run: env
 test: env
 	$(BIN)/python -m pytest
 
-env: .venv/made-from-lock
+benchmark: env
+	$(BIN)/snakemake --cores all sft sample
+	$(BIN)/python benchmarks/run.py --out benchmarks/$(PLATFORM).md
 
-.venv/made-from-lock: envs/cpu.lock
+env: .venv/made-from-$(PLATFORM)-lock
+
+.venv/made-from-$(PLATFORM)-lock: envs/$(PLATFORM).lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	  || { echo "error: Python 3.11 is needed, $(PYTHON) is $$($(PYTHON) --version): set PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Making the environment in .venv from envs/cpu.lock (about 4 GB, some minutes)"
+	@echo "Making the environment in .venv from $< (about 4 GB, some minutes)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps $(TORCH) --requirement envs/cpu.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps $(TORCH) --requirement $<
 	@touch $@
 
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet uv
-	.venv-lock/bin/uv pip compile envs/cpu.in --override envs/overrides.txt --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) $(TORCH) --output-file envs/cpu.lock
+	$(call locked,cpu,$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),$(TORCH)))
+	env -u PIP_FIND_LINKS $(call locked,cuda,--python-platform x86_64-manylinux_2_28)
 	rm -r .venv-lock
+
+locked = .venv-lock/bin/uv pip compile envs/$(1).in --override envs/overrides.txt --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet $(2) --output-file envs/$(1).lock

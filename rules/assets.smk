@@ -13,7 +13,7 @@ rule fetch_package:
     benchmark:
         "results/benchmarks/fetch_package/{package}-{version}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         flags=lambda wildcards: flags(
             requirement=f"{wildcards.package}=={wildcards.version}", sha256=sha256_of(wildcards)
@@ -33,7 +33,7 @@ rule convert_model:
     benchmark:
         "results/benchmarks/convert_model/{model}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         flags=model_source_flags,
         made_by=made_by("convert_model.py"),
@@ -52,7 +52,7 @@ use rule convert_model as copy_reward_model with:
     benchmark:
         "results/benchmarks/copy_reward_model/{reward_model}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         flags=lambda wildcards, input: flags(folder=input.source),
         made_by=made_by("convert_model.py"),

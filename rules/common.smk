@@ -42,6 +42,8 @@ wildcard_constraints:
 CHAIN_FIRST = 10
 
 STUDY = config["study"]
+# For `snakemake --sdm conda`; without, jobs run in the environment that runs Snakemake.
+ENVIRONMENT = f"../envs/{config['compute']['platform']}.yaml"
 SHARDS = STUDY["shards"]
 ROUNDS = range(1, STUDY["iterations"] + 1)
 METHODS = [name for name in STUDY["methods"] if not METHOD_TABLE[name].get("stop_at_m1")]

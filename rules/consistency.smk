@@ -16,7 +16,7 @@ rule compute_rewards:
         "results/benchmarks/compute_rewards/{model}/seed{seed}/{method}/iter{t}.tsv"
     priority: CHAIN_FIRST
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         flags=reward_flags,
         made_by=made_by("compute_rewards.py"),
@@ -35,7 +35,7 @@ rule measure_consistency:
         "results/benchmarks/measure_consistency/{model}/seed{seed}/{method}/iter{t}.tsv"
     priority: CHAIN_FIRST
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         flags=consistency_flags,
         made_by=made_by("measure_consistency.py"),
@@ -59,7 +59,7 @@ rule measure_agreement:
     benchmark:
         "results/benchmarks/measure_agreement/{model}/seed{seed}/{method}/iter{t}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         flags=lambda wildcards: flags(iteration=wildcards.t),
         made_by=made_by("measure_agreement.py"),

@@ -16,7 +16,7 @@ rule build_pool:
     benchmark:
         "results/benchmarks/build_pool/{task}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         flags=pool_flags,
         made_by=made_by("build_pool.py"),
@@ -35,7 +35,7 @@ rule encode_sft:
     benchmark:
         "results/benchmarks/encode_sft/{model}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         slices=training_slices(lambda task: (0, task["sft"])),
         made_by=made_by("encode_split.py"),
@@ -55,7 +55,7 @@ use rule encode_sft as encode_prompts with:
     benchmark:
         "results/benchmarks/encode_prompts/{model}/iter{t}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         slices=prompt_slices,
         made_by=made_by("encode_split.py"),
@@ -72,7 +72,7 @@ use rule encode_sft as encode_evaluation with:
     benchmark:
         "results/benchmarks/encode_evaluation/{model}/{task}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         slices=lambda wildcards: f"{wildcards.task}=-{config['tasks'][wildcards.task]['eval']}:",
         made_by=made_by("encode_split.py"),
@@ -89,7 +89,7 @@ rule check_splits:
         "results/benchmarks/check_splits/{model}.tsv"
     priority: 100  # first of what can run: an overlap must stop the study before it costs hours
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         made_by=made_by("check_splits.py"),
     shell:

@@ -20,7 +20,7 @@ rule evaluate_model:
     wildcard_constraints:
         policy=r"base/M0|seed\d+/[a-z0-9._-]+/M\d+",
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     threads: config["compute"]["threads"]["evaluate"]
     params:
         flags=flags(**config["evaluate"]),

@@ -20,7 +20,7 @@ rule judge_responses:
         sharded("results/benchmarks/judge_responses/{model}/seed{seed}/{method}/M{t}/M{k}.tsv")
     priority: CHAIN_FIRST
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     threads: config["compute"]["threads"]["judge"]
     params:
         flags=lambda wildcards: flags(**config["judge"], judge=wildcards.k, seed=wildcards.seed, iteration=wildcards.t),
@@ -50,7 +50,7 @@ rule verify_responses:
     benchmark:
         "results/benchmarks/verify_responses/{model}/seed{seed}/{method}/M{t}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         made_by=made_by("verify_responses.py"),
     shell:
@@ -74,7 +74,7 @@ rule reward_responses:
         "results/benchmarks/reward_responses/{model}/seed{seed}/{method}/M{t}/{reward_model}.tsv"
     priority: CHAIN_FIRST
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     threads: config["compute"]["threads"]["reward"]
     params:
         flags=flags(**config["reward_model"]),

@@ -19,7 +19,7 @@ rule build_pairs:
         "results/benchmarks/build_pairs/{model}/seed{seed}/{method}/iter{t}.tsv"
     priority: CHAIN_FIRST
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         flags=lambda wildcards: flags(**METHOD_TABLE[wildcards.method]["pairs"]),
         made_by=made_by("build_pairs.py"),

@@ -18,7 +18,7 @@ rule sample_responses:
         sharded("results/benchmarks/sample_responses/{model}/seed{seed}/{method}/M{t}.tsv")
     priority: CHAIN_FIRST
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     threads: config["compute"]["threads"]["sample"]
     params:
         flags=lambda wildcards: flags(**config["sample"], seed=wildcards.seed, iteration=wildcards.t),

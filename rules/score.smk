@@ -25,7 +25,7 @@ for t, models in SCORING_JOBS:
             sharded(f"results/benchmarks/{scoring_rule(t, models)}/{{model}}/seed{{seed}}/{{method}}.tsv")
         priority: CHAIN_FIRST
         conda:
-            "../envs/cpu.yaml"
+            ENVIRONMENT
         threads: config["compute"]["threads"]["score"]
         params:
             flags=flags(**config["score"]),

@@ -18,7 +18,7 @@ rule train_sft:
         "results/benchmarks/train_sft/{model}/seed{seed}.tsv"
     priority: CHAIN_FIRST
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     threads: cpus("sft")
     params:
         flags=lambda wildcards: training_flags("sft", wildcards.seed),

@@ -22,7 +22,7 @@ if SHARDS > 1:
             table=r"samples|(logprobs|judgements)/M\d+",
         priority: CHAIN_FIRST
         conda:
-            "../envs/cpu.yaml"
+            ENVIRONMENT
         params:
             kind=lambda wildcards: flags(kind=wildcards.table.split("/")[0]),
             made_by=made_by("merge_shards.py"),

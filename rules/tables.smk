@@ -21,7 +21,7 @@ rule make_tables:
     benchmark:
         "results/benchmarks/make_tables.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         flags=flags(**config["statistics"]),
         made_by=made_by("make_tables.py"),
@@ -49,7 +49,7 @@ rule draw_figure:
     benchmark:
         "results/benchmarks/draw_figure.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         made_by=made_by("draw_figure.py"),
     shell:
@@ -71,7 +71,7 @@ rule write_summary:
     benchmark:
         "results/benchmarks/write_summary.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     params:
         flags=flags(level=config["statistics"]["level"]),
         made_by=made_by("write_summary.py"),

@@ -20,7 +20,7 @@ rule train_policy:
         method="(?!sft/)[a-z0-9][a-z0-9._-]*",
     priority: CHAIN_FIRST
     conda:
-        "../envs/cpu.yaml"
+        ENVIRONMENT
     threads: cpus("train")
     params:
         flags=lambda wildcards: training_flags("train", wildcards.seed),

@@ -13,6 +13,13 @@ from cream.errors import UserError
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
+def dtype_of(precision: str) -> torch.dtype:
+    """Raises `UserError` for bfloat16 on a GPU that would only imitate it."""
+    if precision == "bfloat16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False):
+        raise UserError(f"{torch.cuda.get_device_name()} has no bfloat16: set compute.precision to float32")
+    return DTYPES[precision]
+
+
 def load_safely(auto_class, folder: Path, what: str, **settings):
     """`auto_class.from_pretrained(folder, …)`; `what` says in the error what the folder should hold.
 

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from cream.engines.base import Lora, ModelFiles
-from cream.engines.hf_loading import DTYPES, load_safely
+from cream.engines.hf_loading import dtype_of, load_safely
 from cream.errors import UserError
 
 
@@ -35,7 +35,7 @@ def load_for_inference(files: ModelFiles, precision: str, attention: str = "sdpa
     An adapter stays beside the weights it adapts: merged into bfloat16 weights, a step as small
     as one preference iteration would be rounded away.
     """
-    dtype = DTYPES[precision]
+    dtype = dtype_of(precision)
     if is_adapter(files.folder):
         return _adapted(_load_weights(files.base, dtype, attention), files.folder, dtype).get_base_model()
     return _ready(_load_weights(files.folder, dtype, attention))
@@ -53,7 +53,7 @@ class Policies:
     """Policies for inference, one after the other: those that adapt one M0 share its weights."""
 
     def __init__(self, precision: str):
-        self.dtype = DTYPES[precision]
+        self.dtype = dtype_of(precision)
         self.held: tuple[Path, PreTrainedModel] | None = None
 
     @contextlib.contextmanager
@@ -86,7 +86,7 @@ def load_for_training(files: ModelFiles, precision: str, lora: Lora, seed: int) 
         if is_adapter(files.folder):
             raise UserError(f"{files.folder} is a LoRA adapter but lora.rank is 0: rebuild it or set a rank")
         return _load_weights(files.folder, torch.float32)
-    frozen = _load_weights(files.base if is_adapter(files.folder) else files.folder, DTYPES[precision])
+    frozen = _load_weights(files.base if is_adapter(files.folder) else files.folder, dtype_of(precision))
     if is_adapter(files.folder):
         return PeftModel.from_pretrained(frozen, files.folder, is_trainable=True)
     torch.manual_seed(seed)

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from cream.engines.base import Tokens
-from cream.engines.hf_loading import DTYPES, load_safely
+from cream.engines.hf_loading import dtype_of, load_safely
 from cream.engines.tokens import chat_ids, load_tokenizer
 from cream.errors import UserError
 from cream.progress import Progress
@@ -20,7 +20,7 @@ class TransformersRewarder:
 
     def __init__(self, folder: Path, precision: str):
         self.tokenizer = load_tokenizer(folder)
-        self.model = _load(folder, DTYPES[precision])
+        self.model = _load(folder, dtype_of(precision))
         # Decoder classifiers read the last token that isn't padding: the model's own idea of it counts.
         self.own_padding = self.model.config.get_text_config().pad_token_id
         self.context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import gc
 import json
+import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from functools import partial
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from cream.engines.base import ModelFiles, Serving
@@ -35,6 +38,7 @@ class ServedPolicies:
         self.adapters = {files.folder: _adapter_config(files.folder) for files in policies}
         self.llm = None
         self.held: tuple[Path, int] | None = None
+        self.watch: WorkerWatch | None = None
 
     def generate(
         self,
@@ -86,6 +90,7 @@ class ServedPolicies:
             return
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
+        self.watch.end()
         self.llm.llm_engine.engine_core.shutdown()
         self.llm = self.held = None
         gc.collect()
@@ -105,6 +110,7 @@ class ServedPolicies:
             self.close()
             self.llm = self._start(weights, longest)
             self.held = (weights, longest)
+            self.watch = WorkerWatch(weights)
         return self.llm
 
     def _start(self, weights: Path, longest: int):
@@ -140,6 +146,36 @@ class ServedPolicies:
         return LoRARequest(f"adapter {number}", number, str(folder))
 
 
+class WorkerWatch:
+    """Ends the job when a worker process does: vLLM would wait for its answer for ever."""
+
+    def __init__(self, weights: Path):
+        self.weights = weights
+        self.workers = multiprocessing.active_children()
+        self.asked_to_end, self.end_signal = multiprocessing.Pipe(duplex=False)
+        if self.workers:
+            threading.Thread(target=self._watch, daemon=True).start()
+
+    def end(self) -> None:
+        """Stop watching: the workers are about to be ended on purpose."""
+        self.end_signal.send(None)
+
+    def _watch(self) -> None:
+        ended = wait([self.asked_to_end, *(worker.sentinel for worker in self.workers)])
+        if self.asked_to_end in ended:
+            return
+        dead = next(worker for worker in self.workers if worker.sentinel in ended)
+        for worker in self.workers:
+            worker.kill()
+        print(
+            f"error: a process of vLLM ended ({dead.exitcode}) while serving {self.weights}: nothing was written; "
+            "run the job again, with more memory if it was killed for that",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)  # the main thread is inside vLLM and hears nothing
+
+
 def _prepare_environment(serving: Serving) -> None:
     """Set what vLLM reads from the environment when it is imported."""
     os.environ.update(
@@ -170,8 +206,11 @@ def _adapting(adapters: Sequence[dict]) -> dict:
         "enable_lora": True,
         "max_loras": 1,
         "max_lora_rank": _served_rank(max(config["r"] for config in adapters)),
-        # Only what the adapters change: vLLM would wrap the head as well, and can't score through that.
-        "lora_target_modules": sorted({name for config in adapters for name in config["target_modules"]}),
+        # Only what the adapters change: vLLM would wrap the head as well, and can't score through that. By
+        # their last names: of full ones vLLM leaves out, unsaid, what it packs together (q, k and v).
+        "lora_target_modules": sorted(
+            {name.rsplit(".")[-1] for config in adapters for name in config["target_modules"]}
+        ),
     }
 
 
