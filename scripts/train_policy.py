@@ -15,6 +15,7 @@ import pandas as pd
 
 from cream import stage
 from cream.errors import UserError
+from cream.phases import importing
 from cream.processes import is_main_process
 from cream.records import write_manifest
 from cream.seeds import stable_order
@@ -31,7 +32,9 @@ REFERENCE_TOLERANCE = {"bfloat16": 0.05, "float32": 1e-4}
 def main(settings) -> dict:
     from cream.engines.base import ModelFiles
     from cream.engines.trainer import open_trainer
-    from cream.loss import PreferenceLoss
+
+    with importing():
+        from cream.loss import PreferenceLoss
 
     loss = PreferenceLoss(settings.type, settings.beta, settings.max_epsilon)
     pairs = read_table(settings.pairs, PAIRS)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from cream.digests import file_digest, folder_digests
 from cream.fingerprint import code_digest, stage_packages
+from cream.phases import phases
 from cream.processes import is_main_process, process_count
 
 RECORD_VERSION = 1
@@ -53,6 +54,7 @@ def write_record(settings: argparse.Namespace, started: float, determinism: str,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
+        "phases": phases(started),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "processes": process_count(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),

@@ -15,6 +15,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from cream.engines.base import Lora, ModelFiles
 from cream.engines.hf_loading import dtype_of, load_safely
 from cream.errors import UserError
+from cream.phases import phase
 
 
 def is_adapter(folder: Path) -> bool:
@@ -62,7 +63,9 @@ class Policies:
         if not is_adapter(files.folder):
             yield self._weights(files.folder)
             return
-        policy = _adapted(self._weights(files.base), files.folder, self.dtype)
+        weights = self._weights(files.base)
+        with phase("load"):
+            policy = _adapted(weights, files.folder, self.dtype)
         try:
             yield policy.get_base_model()
         finally:
@@ -71,7 +74,8 @@ class Policies:
     def _weights(self, folder: Path) -> PreTrainedModel:
         if self.held is None or self.held[0] != folder:
             self.held = None  # let go before the next is loaded: two would not fit where one does
-            self.held = (folder, _ready(_load_weights(folder, self.dtype)))
+            with phase("load"):
+                self.held = (folder, _ready(_load_weights(folder, self.dtype)))
         return self.held[1]
 
 

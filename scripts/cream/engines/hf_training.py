@@ -19,6 +19,7 @@ from cream.engines.packing import PackedBatch, pack, response_logprobs
 from cream.engines.tokens import load_tokenizer
 from cream.errors import UserError
 from cream.loss import PreferenceLoss
+from cream.phases import phase
 from cream.processes import is_main_process, process_count
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
@@ -35,7 +36,8 @@ class TransformersTrainer:
     def finetune(
         self, examples: Sequence[tuple[Tokens, Tokens]], optimisation: Optimisation, lora: Lora, out: Path
     ) -> list[dict]:
-        model = load_for_training(self.files, self.precision, lora, optimisation.seed)
+        with phase("load"):
+            model = load_for_training(self.files, self.precision, lora, optimisation.seed)
         steps = finetune(model, self.tokenizer, examples, optimisation, self.precision)
         if is_main_process():
             save_policy(model, self.tokenizer, out)
@@ -44,7 +46,8 @@ class TransformersTrainer:
     def train_preferences(
         self, pairs: Sequence[dict], loss: PreferenceLoss, optimisation: Optimisation, lora: Lora, out: Path
     ) -> list[dict]:
-        model = load_for_training(self.files, self.precision, lora, optimisation.seed)
+        with phase("load"):
+            model = load_for_training(self.files, self.precision, lora, optimisation.seed)
         steps = train_preferences(model, self.tokenizer, pairs, loss, optimisation, self.precision)
         if is_main_process():
             save_policy(model, self.tokenizer, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cream.engines.base import ModelFiles, Sampler, Serving
+from cream.phases import importing, phase
 
 
 def open_sampler(engine: str, model: ModelFiles, precision: str, serving: Serving | None = None) -> Sampler:
@@ -11,11 +12,13 @@ def open_sampler(engine: str, model: ModelFiles, precision: str, serving: Servin
     `precision` is the dtype of the forward pass: `bfloat16` or `float32`; `serving` is for vLLM.
     """
     if engine == "transformers":
-        from cream.engines.hf_sampling import TransformersSampler
-
-        return TransformersSampler(model, precision)
+        with importing():
+            from cream.engines.hf_sampling import TransformersSampler
+        with phase("load"):
+            return TransformersSampler(model, precision)
     if engine == "vllm":
-        from cream.engines.vllm_sampling import VllmSampler
-
-        return VllmSampler(model, precision, serving)
+        with importing():
+            from cream.engines.vllm_sampling import VllmSampler
+        with phase("load"):
+            return VllmSampler(model, precision, serving)
     raise ValueError(f"no engine called {engine!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cream.engines.base import ModelFiles, Scorer, Serving
+from cream.phases import importing, phase
 
 
 def open_scorer(engine: str, policies: Sequence[ModelFiles], precision: str, serving: Serving | None = None) -> Scorer:
@@ -13,11 +14,13 @@ def open_scorer(engine: str, policies: Sequence[ModelFiles], precision: str, ser
     `precision` is the dtype of the forward pass: `bfloat16` or `float32`; `serving` is for vLLM.
     """
     if engine == "transformers":
-        from cream.engines.hf_scoring import TransformersScorer
-
-        return TransformersScorer(precision)
+        with importing():
+            from cream.engines.hf_scoring import TransformersScorer
+        with phase("load"):
+            return TransformersScorer(precision)
     if engine == "vllm":
-        from cream.engines.vllm_scoring import VllmScorer
-
-        return VllmScorer(policies, precision, serving)
+        with importing():
+            from cream.engines.vllm_scoring import VllmScorer
+        with phase("load"):
+            return VllmScorer(policies, precision, serving)
     raise ValueError(f"no engine called {engine!r}")

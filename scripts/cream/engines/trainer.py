@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cream.engines.base import ModelFiles, Trainer
+from cream.phases import importing, phase
 
 
 def open_trainer(engine: str, model: ModelFiles, precision: str) -> Trainer:
@@ -11,7 +12,8 @@ def open_trainer(engine: str, model: ModelFiles, precision: str) -> Trainer:
     `precision` is the dtype of the forward pass: `bfloat16` or `float32`.
     """
     if engine == "transformers":
-        from cream.engines.hf_training import TransformersTrainer
-
-        return TransformersTrainer(model, precision)
+        with importing():
+            from cream.engines.hf_training import TransformersTrainer
+        with phase("load"):
+            return TransformersTrainer(model, precision)
     raise ValueError(f"no engine called {engine!r}")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from cream.engines.base import ModelFiles, Serving
 from cream.errors import UserError
+from cream.phases import importing, phase
 
 ADAPTER_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM can be asked for
 # Tokens in one forward pass. While it scores, vLLM holds logits of all of them over the whole vocabulary.
@@ -115,9 +116,17 @@ class ServedPolicies:
 
     def _start(self, weights: Path, longest: int):
         import torch
-        from vllm import LLM
+
+        with importing():
+            from vllm import LLM
 
         try:
+            return self._llm(LLM, weights, longest, torch.cuda.is_available())
+        except Exception as problem:  # config, memory, device: vLLM raises many kinds
+            raise UserError(f"vLLM can't serve {weights}: {_reason(problem)}") from problem
+
+    def _llm(self, LLM, weights: Path, longest: int, on_gpu: bool):
+        with phase("load"):
             return LLM(
                 model=str(weights),
                 dtype=self.precision,
@@ -125,7 +134,7 @@ class ServedPolicies:
                 max_num_batched_tokens=max(TOKENS_AT_ONCE, longest),
                 tensor_parallel_size=self.serving.tensor_parallel,
                 gpu_memory_utilization=self.serving.gpu_memory,
-                enforce_eager=not torch.cuda.is_available(),
+                enforce_eager=not on_gpu,
                 enable_prefix_caching=True,
                 skip_tokenizer_init=True,
                 generation_config="vllm",
@@ -134,8 +143,6 @@ class ServedPolicies:
                 disable_log_stats=True,
                 **_adapting([config for config in self.adapters.values() if config]),
             )
-        except Exception as problem:  # config, memory, device: vLLM raises many kinds
-            raise UserError(f"vLLM can't serve {weights}: {_reason(problem)}") from problem
 
     def _adapter(self, folder: Path):
         if not self.adapters[folder]:
