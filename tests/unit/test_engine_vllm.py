@@ -57,9 +57,7 @@ def adapter(tiny_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A LoRA adapter that changes what the tiny model says."""
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_pretrained(tiny_assets / "model", dtype=torch.float32)
-    adapted = get_peft_model(
-        model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
-    )
+    adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
     for name, weight in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.1)
@@ -80,6 +78,8 @@ sampler = open_sampler("vllm", M1, "float32", plain)
 responses = sampler.generate(prompts, decoding)
 again = sampler.generate(prompts[::-1], decoding)[::-1]
 greedy = sampler.generate(prompts, Decoding(0.0, 1.0, 6, 4))
+crowd = [Prompt(f"c{i:03d}", [*prompts[4].ids[:-2], 30 + i, 3], [i, 1000 + i, 2000 + i]) for i in range(100)]
+crowd = sampler.generate(crowd, decoding)  # more tokens than vLLM reads at once
 facts = sampler.facts()
 sampler.served.close()
 groups = [ScoringGroup(p.ids, [r.ids for r in found]) for p, found in zip(prompts, responses)]
@@ -91,7 +91,7 @@ print(json.dumps({
     "again": [[vars(r) for r in found] for found in again],
     "greedy": [found[0].ids for found in greedy],
     "groups": [[list(ids) for ids in g.responses] for g in groups],
-    "scores": scores, "facts": facts,
+    "scores": scores, "facts": facts, "crowd": [len(found) for found in crowd],
 }))
 """,
         tiny_assets / "model",
@@ -125,6 +125,10 @@ def test_scores_are_the_formula(found: dict, policies: dict, policy: str) -> Non
 def test_adapter_and_base_are_told_apart(found: dict) -> None:
     pairs = zip(found["scores"]["M0"], found["scores"]["M1"], strict=True)
     assert all(abs(a - b) > 1e-3 for xs, ys in pairs for a, b in zip(xs, ys, strict=True))
+
+
+def test_more_prompts_than_are_read_at_once_are_all_answered(found: dict) -> None:
+    assert found["crowd"] == [3] * 100
 
 
 def test_equal_responses_get_one_number(found: dict) -> None:
@@ -201,7 +205,7 @@ print(json.dumps({"same": [a == b for a, b in results.values()], "cells": cells}
         tiny_assets / "model",
         adapter,
     )
-    assert found["cells"] == [12, 12, 9] + [12, 9] + [12]  # 4, 4 and 3 prompts, three requests each
+    assert found["cells"] == [12, 12, 9, 12, 9, 12]  # 4, 4 and 3 prompts, three requests each
     assert found["same"] == [True] * len(PROMPTS)
 
 

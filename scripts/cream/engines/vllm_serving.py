@@ -135,6 +135,8 @@ class ServedPolicies:
                 tensor_parallel_size=self.serving.tensor_parallel,
                 gpu_memory_utilization=self.serving.gpu_memory,
                 enforce_eager=not on_gpu,
+                # A prompt read in two parts makes vLLM turn its seeded stream back, which a processor's can't.
+                enable_chunked_prefill=on_gpu,
                 enable_prefix_caching=True,
                 skip_tokenizer_init=True,
                 generation_config="vllm",
