@@ -19,7 +19,7 @@ def main() -> None:
     flags.add_argument("--samples", type=Path, required=True)
     flags.add_argument("--models", type=Path, nargs=2, required=True, help="policy and reference")
     flags.add_argument("--base", type=Path, required=True)
-    flags.add_argument("--count", type=int, default=12, help="prompts")
+    flags.add_argument("--count", type=int, default=8, help="prompts")
     flags.add_argument("--a", required=True, help="ENGINE:PRECISION")
     flags.add_argument("--b", required=True)
     asked = flags.parse_args()
@@ -54,8 +54,9 @@ def main() -> None:
 
 def score(way: str, asked, groups) -> list[list[list[float]]]:
     """Sums under the policy and under the reference."""
-    from cream.engines.base import ModelFiles, Serving
+    from cream.engines.base import ModelFiles
     from cream.engines.scorer import open_scorer
+    from cream.serving import Serving
 
     engine, precision = way.split(":")
     policies = [ModelFiles(folder, asked.base) for folder in asked.models]

@@ -30,9 +30,10 @@ def main() -> None:
     asked = flags.parse_args()
 
     from cream.cells import shard_members
-    from cream.engines.base import Decoding, ModelFiles, Prompt, Serving
+    from cream.engines.base import Decoding, ModelFiles, Prompt
     from cream.engines.sampler import open_sampler
     from cream.seeds import request_seed
+    from cream.serving import Serving
     from cream.tables import SPLIT, read_table
 
     split = read_table(asked.prompts, SPLIT).iloc[: asked.count]

@@ -35,8 +35,8 @@ def main() -> None:
     files = ModelFiles(asked.model, asked.model)
     warm_up = [ScoringGroup(ids()[:8], [ids()[:8]])]
     if asked.way == "vllm":
-        from cream.engines.base import Serving
         from cream.engines.vllm_scoring import VllmScorer
+        from cream.serving import Serving
 
         scorer = VllmScorer([files], "bfloat16", Serving(False, 1, 0.9, 1))
         scorer.score(files, [*warm_up, ScoringGroup(groups[0].prompt_ids, groups[0].responses[:1])], asked.batch)

@@ -21,15 +21,16 @@ def main(settings) -> dict:
     split = read_table(settings.split, SPLIT)
     kind = split["kind"].iloc[0]
     print(f"evaluating {len(split)} items of {split['task'].iloc[0]}", flush=True)
-    items = _rank_choices(split, settings) if kind == "choice" else _solve(split, settings)
+    items, engine = _rank_choices(split, settings) if kind == "choice" else _solve(split, settings)
     metrics = {name: sum(item[name] for item in items) / len(items) for name in ("acc", "acc_norm") if name in items[0]}
     result = {"task": split["task"].iloc[0], "kind": kind, "n": len(items), "metrics": metrics, "items": items}
     with stage.whole_file(settings.result) as path:
         path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return {"n": len(items), "metrics": metrics}
+    return {"n": len(items), "metrics": metrics, **engine}
 
 
-def _rank_choices(split, settings) -> list[dict]:
+def _rank_choices(split, settings) -> tuple[list[dict], dict]:
+    """The items with their answers, and what the record says of the engine."""
     from cream.engines.base import ModelFiles, ScoringGroup
     from cream.engines.scorer import open_scorer
 
@@ -50,10 +51,11 @@ def _rank_choices(split, settings) -> list[dict]:
                 "acc_norm": int(per_token.index(max(per_token)) == right),
             }
         )
-    return items
+    return items, scorer.facts()
 
 
-def _solve(split, settings) -> list[dict]:
+def _solve(split, settings) -> tuple[list[dict], dict]:
+    """The items with their answers, and what the record says of the engine."""
     from cream.engines.base import Decoding, ModelFiles, Prompt
     from cream.engines.sampler import open_sampler
 
@@ -61,7 +63,7 @@ def _solve(split, settings) -> list[dict]:
     sampler = open_sampler(settings.engine, files, settings.precision, settings.serving)
     prompts = [Prompt(item["item_id"], item["prompt_ids"], [0]) for _, item in split.iterrows()]
     greedy = Decoding(0.0, 1.0, settings.max_new_tokens, settings.prompts_per_batch)
-    return [
+    items = [
         {
             "item_id": item["item_id"],
             "response": response.text,
@@ -71,6 +73,7 @@ def _solve(split, settings) -> list[dict]:
         }
         for (_, item), (response,) in zip(split.iterrows(), sampler.generate(prompts, greedy), strict=True)
     ]
+    return items, sampler.facts()
 
 
 if __name__ == "__main__":

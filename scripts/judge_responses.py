@@ -32,8 +32,11 @@ def main(settings) -> dict:
         settings.engine, ModelFiles(settings.model, settings.base), settings.precision, settings.serving
     )
     asked, too_long = _questions(samples, items, sampler.tokenizer, settings)
-    mine = shard_members([question.place for _, question in asked], settings.prompts_per_batch, settings.shard)
-    asked, too_long = [asked[i] for i in mine], too_long if settings.shard[0] == 1 else []
+    if asked:
+        mine = shard_members([question.place for _, question in asked], settings.prompts_per_batch, settings.shard)
+        asked = [asked[i] for i in mine]
+    number, count = settings.shard
+    too_long = too_long[number - 1 :: count]
     decoding = Decoding(settings.temperature, settings.top_p, settings.max_new_tokens, settings.prompts_per_batch)
     print(f"{settings.votes} votes of M{settings.judge} on {len(asked)} responses", flush=True)
     found = sampler.generate([question for _, question in asked], decoding)

@@ -9,6 +9,7 @@ different runs or are not all of them are refused.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pandas as pd
 
 from cream import stage
 from cream.errors import UserError
+from cream.records import record_path
 from cream.tables import JUDGEMENTS, LOGPROBS, SAMPLES, read_table, write_table
 
 KINDS = {"samples": SAMPLES, "logprobs": LOGPROBS, "judgements": JUDGEMENTS}
@@ -23,6 +25,7 @@ KINDS = {"samples": SAMPLES, "logprobs": LOGPROBS, "judgements": JUDGEMENTS}
 
 def main(settings) -> dict:
     _check_complete(settings.shards)
+    _check_one_run(settings.shards)
     spec = KINDS[settings.kind]
     parts = [read_table(shard, spec).assign(shard=str(shard)) for shard in settings.shards]
     whole = pd.concat(parts, ignore_index=True)
@@ -46,9 +49,32 @@ def _check_complete(shards: list[Path]) -> None:
     counts = {int(name[2]) for name in named}
     if len(counts) > 1:
         raise UserError(f"the shards are parts of {' and of '.join(map(str, sorted(counts)))}: name those of one split")
-    missing = sorted(set(range(1, counts.pop() + 1)) - {int(name[1]) for name in named})
-    if missing:
-        raise UserError(f"shard {missing[0]} is missing: make it first, then merge them all")
+    expected, found = set(range(1, counts.pop() + 1)), {int(name[1]) for name in named}
+    if found - expected:
+        foreign = f"{min(found - expected)}-of-{max(expected)}"
+        raise UserError(f"there can be no shard {foreign}: delete it and name the others")
+    if expected - found:
+        raise UserError(f"shard {min(expected - found)} is missing: make it first, then merge them all")
+
+
+def _check_one_run(shards: list[Path]) -> None:
+    """By their records, where they have one: the same inputs, code and settings but for the shard's number."""
+    first = None
+    for shard in shards:
+        if not record_path(shard).exists():
+            continue
+        record = json.loads(record_path(shard).read_text(encoding="utf-8"))
+        settings = {
+            name: value
+            for name, value in record["settings"].items()
+            if name != "shard" and not set(value if isinstance(value, list) else [value]) & set(record["outputs"])
+        }
+        run = {"settings": settings, "inputs": record["inputs"], "code": record["code"]}
+        if first is None:
+            first = shard, run
+        differ = next((name for name in run if run[name] != first[1][name]), None)
+        if differ is not None:
+            raise UserError(f"{first[0]} and {shard} were made with other {differ}: delete both and make them again")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main(settings) -> dict:
 
     loss = PreferenceLoss(settings.type, settings.beta, settings.max_epsilon)
     pairs = read_table(settings.pairs, PAIRS)
-    recomputed = _recompute_references(pairs, settings) if is_main_process() else {}
+    recomputed = _recompute_references(pairs, settings)
     trainer = open_trainer(settings.engine, ModelFiles(settings.start, settings.base), settings.precision)
     if is_main_process():
         print(f"training on {len(pairs)} pairs, mean weight {pairs['weight'].mean():.3f}", flush=True)
@@ -74,7 +74,8 @@ def _recompute_references(pairs: pd.DataFrame, settings) -> dict:
                     f"{pair[f'ref_{side}_logps']:.4f}, computed again under {settings.start} it is {again:.4f}: "
                     "make the score tables and pairs of this iteration again"
                 )
-    print(f"{len(gaps)} references computed again, at most {max(gaps):.1e} nats a token apart", flush=True)
+    if is_main_process():
+        print(f"{len(gaps)} references computed again, at most {max(gaps):.1e} nats a token apart", flush=True)
     return {"references_recomputed": len(gaps), "largest_gap_per_token": max(gaps)}
 
 

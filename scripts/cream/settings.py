@@ -44,9 +44,9 @@ def check_config(config: dict, schema_file: Path) -> dict[str, dict]:
         raise UserError(_sentence(problems[0]))
     _check_selection(config)
     _check_batches(config)
-    _check_shards(config)
     table = method_table(config, schema)
     check_methods(table, config)
+    _check_shards(config, table)
     return table
 
 
@@ -154,16 +154,19 @@ def _check_selection(config: dict) -> None:
             raise UserError(f"config: the tasks of the study give no items to {stage}: raise tasks.*.{split}")
 
 
-def _check_shards(config: dict) -> None:
+def _check_shards(config: dict, table: dict[str, dict]) -> None:
     """Every shard of an iteration's prompts has a cell of them (`cream.cells`)."""
     shards = config["study"]["shards"]
     prompts = sum(config["tasks"][name]["prompts"] for name in config["study"]["tasks"])
-    for stage in ("sample", "score"):
+    asked = {"sample": prompts, "score": prompts}
+    if any(table[name]["reward"] == "judge" for name in config["study"]["methods"] if "reward" in table[name]):
+        asked["judge"] = prompts * config["sample"]["responses"]
+    for stage, count in asked.items():
         size = config[stage]["prompts_per_batch"]
-        cells = math.ceil(prompts / size)
+        cells = math.ceil(count / size)
         if shards > max(cells, 1):
             raise UserError(
-                f"config: study.shards: {shards} jobs can't share {prompts} prompts that {stage}.prompts_per_batch "
+                f"config: study.shards: {shards} jobs can't share {count} prompts that {stage}.prompts_per_batch "
                 f"({size}) makes {cells} batches of: lower either"
             )
 

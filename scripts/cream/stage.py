@@ -45,7 +45,7 @@ def shard(text: str) -> tuple[int, int]:
 
 
 def serving_settings(text: str):
-    from cream.engines.base import Serving
+    from cream.serving import Serving
 
     try:
         return Serving(**json.loads(text))
@@ -62,7 +62,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
 
 def add_run_flags(flags: argparse.ArgumentParser) -> None:
     """The flags of every stage that runs a model."""
-    flags.add_argument("--engine", default="transformers", help="what runs the model: transformers or vllm")
+    flags.add_argument("--engine", choices=["transformers", "vllm"], default="transformers", help="what runs the model")
     flags.add_argument("--serving", type=serving_settings, help="vllm: its settings as JSON (compute.vllm)")
     flags.add_argument("--precision", default="bfloat16", help="dtype of the forward pass: bfloat16 or float32")
     flags.add_argument("--threads", type=int, default=1, help="CPU threads of the computation")

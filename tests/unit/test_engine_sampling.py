@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from cream.engines.base import Decoding, ModelFiles, Prompt
+from cream.engines import hf_sampling
+from cream.engines.base import Decoding, ModelFiles, Prompt, Response
 from cream.engines.hf_sampling import draw, uniforms
 from cream.engines.sampler import open_sampler
 
@@ -116,6 +117,70 @@ def test_greedy_takes_the_most_likely_token(sampler) -> None:
         with torch.no_grad():
             assert int(sampler.model(torch.tensor([ids])).logits[0, -1].argmax()) == token
         ids.append(token)
+
+
+def test_prompts_may_want_different_numbers_of_responses(sampler) -> None:
+    wanted = [3, 1, 0, 5, 2, 4, 0, 1]
+    asked = [
+        Prompt(f"p{i}", [2, *range(20, 24 + i % 4), 3], [50 * i + k for k in range(n)]) for i, n in enumerate(wanted)
+    ]
+    found = sampler.generate(asked, Decoding(0.9, 0.95, 10, 8))  # all of them in one cell
+    assert [len(responses) for responses in found] == wanted
+    for prompt, responses in zip(asked, found, strict=True):
+        if prompt.seeds:
+            assert responses == sampler.generate([prompt], DECODING)[0]
+
+
+def rows_of_steps(sampler, asked: list[Prompt], decoding: Decoding) -> tuple[list[int], list[list[Response]]]:
+    """How many rows each forward pass had, and the responses."""
+    rows: list[int] = []
+
+    def note(_module, _args, inputs: dict) -> None:
+        rows.append(len(inputs["input_ids"]))
+
+    hook = sampler.model.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        return rows, sampler.generate(asked, decoding)
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9, 1.3])
+def test_responses_that_end_and_leave_the_batch_change_nothing(
+    sampler, monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
+    asked, decoding = prompts(12, 4), Decoding(temperature, 0.95, 24, 6)
+    found = {}
+    for share in (0.0, hf_sampling.LEAVE_TOGETHER, 2.0):
+        monkeypatch.setattr(hf_sampling, "LEAVE_TOGETHER", share)
+        found[share] = rows_of_steps(sampler, asked, decoding)
+    rows, responses = found.pop(2.0)  # never leave
+    lengths = {len(response.ids) for group in responses for response in group}
+    assert len(lengths) > 3
+    assert set(rows) == {6, 24}  # six prompts, then their 24 responses up to the last step
+    for other_rows, other_responses in found.values():
+        assert other_responses == responses
+        assert sum(other_rows) < sum(rows)  # some did leave
+
+
+def test_greedy_is_what_transformers_generates(sampler) -> None:
+    """Transformers' own loop, over a batch padded on the left."""
+    asked = [Prompt(f"p{i}", [2, *range(30 + 7 * i, 34 + 9 * i), 3], [0]) for i in range(7)]
+    width = max(len(prompt.ids) for prompt in asked)
+    pad, end = sampler.tokenizer.pad_token_id, sampler.tokenizer.eos_token_id
+    ids = torch.tensor([[*[pad] * (width - len(prompt.ids)), *prompt.ids] for prompt in asked])
+    mask = torch.tensor([[0] * (width - len(prompt.ids)) + [1] * len(prompt.ids) for prompt in asked])
+    expected = sampler.model.generate(
+        ids, attention_mask=mask, do_sample=False, max_new_tokens=20, eos_token_id=end, pad_token_id=pad
+    )[:, width:]
+    found = sampler.generate(asked, Decoding(0.0, 1.0, 20, len(asked)))
+    assert len({tuple(response.ids) for (response,) in found}) > 2
+    assert len({len(response.ids) for (response,) in found}) > 1
+    for row, (response,) in zip(expected.tolist(), found, strict=True):
+        assert response.ids == row[: len(response.ids)]
+        # What transformers has behind a response's end is padding alone.
+        assert set(row[len(response.ids) :]) <= {pad}
+        assert response.ids[-1] == end or len(response.ids) == 20
 
 
 def test_a_prompt_is_templated_once_and_gains_no_second_start(sampler) -> None:

@@ -79,7 +79,7 @@ def scored_pairs(files: ModelFiles, count: int, weight: float) -> list[dict]:
     chance = random.Random(count)
     ids = lambda n: [chance.randrange(4, 300) for _ in range(n)]  # noqa: E731
     groups = [ScoringGroup(ids(chance.randint(3, 9)), [ids(5), ids(3)]) for _ in range(count)]
-    scores = open_scorer("transformers", files, "float32").score(groups, 4)
+    scores = open_scorer("transformers", [files], "float32").score(files, groups, 4)
     return [
         {
             "prompt_ids": group.prompt_ids,
@@ -336,7 +336,7 @@ def test_no_reference_model_runs(m0: ModelFiles, tmp_path: Path, monkeypatch: py
 def trained_margins(files: ModelFiles, pairs: list[dict]) -> list[float]:
     """How far each pair's log-ratios lie apart after training."""
     groups = [ScoringGroup(p["prompt_ids"], [p["chosen_ids"], p["rejected_ids"]]) for p in pairs]
-    after = open_scorer("transformers", files, "float32").score(groups, 4)
+    after = open_scorer("transformers", [files], "float32").score(files, groups, 4)
     return [(c - p["ref_chosen_logps"]) - (r - p["ref_rejected_logps"]) for p, (c, r) in zip(pairs, after, strict=True)]
 
 

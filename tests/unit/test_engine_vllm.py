@@ -26,7 +26,8 @@ PROMPTS = [[2, *range(10, 14 + i % 5), 20 + i, 3] for i in range(11)]
 START = """
 import json, sys
 from pathlib import Path
-from cream.engines.base import Decoding, ModelFiles, Prompt, ScoringGroup, Serving
+from cream.engines.base import Decoding, ModelFiles, Prompt, ScoringGroup
+from cream.serving import Serving
 from cream.engines.sampler import open_sampler
 from cream.engines.scorer import open_scorer
 

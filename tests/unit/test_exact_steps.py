@@ -191,7 +191,7 @@ def train_policy(tiny_assets: Path, tmp_path_factory: pytest.TempPathFactory) ->
         ScoringGroup(random_ids(chance, 3, 12), [random_ids(chance, 1, 9) for _ in range(2)]) for _ in range(EXAMPLES)
     ]
     m0 = ModelFiles(tiny_assets / "model", tiny_assets / "model")
-    scores = open_scorer("transformers", m0, "float32").score(groups, 4)
+    scores = open_scorer("transformers", [m0], "float32").score(m0, groups, 4)
     rows = [
         {
             "prompt_id": f"prompt{number:02}",

@@ -13,7 +13,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# Prints code digests and packages of every script of a copied tree.
+# Prints code digests and packages of every script of a copied tree, when run on an engine.
 ASK = """
 import json, sys
 from pathlib import Path
@@ -23,7 +23,8 @@ assert fingerprint.LIBRARY == scripts.resolve(), fingerprint.LIBRARY
 facts = {"code": fingerprint.code_digest}
 if sys.argv[2] == "all":
     facts |= {"environment": fingerprint.environment_digest, "packages": fingerprint.stage_packages}
-print(json.dumps({fact: {name: ask(scripts / name) for name in sys.argv[3:]} for fact, ask in facts.items()}))
+engine, *names = sys.argv[3:]
+print(json.dumps({fact: {name: ask(scripts / name, engine) for name in names} for fact, ask in facts.items()}))
 """
 
 
@@ -38,9 +39,11 @@ SEED_USERS = {
 }
 
 
-def asked(scripts: Path, what: str, names: list[str], *more_path: Path) -> dict[str, dict]:
+def asked(
+    scripts: Path, what: str, names: list[str], *more_path: Path, engine: str = "transformers"
+) -> dict[str, dict]:
     done = subprocess.run(
-        [sys.executable, "-c", ASK, str(scripts), what, *names],
+        [sys.executable, "-c", ASK, str(scripts), what, engine, *names],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(map(str, [*more_path, scripts])),
@@ -55,8 +58,8 @@ def asked(scripts: Path, what: str, names: list[str], *more_path: Path) -> dict[
     return json.loads(done.stdout)
 
 
-def code(scripts: Path) -> dict[str, str]:
-    return asked(scripts, "code", sorted(path.name for path in scripts.glob("*.py")))["code"]
+def code(scripts: Path, engine: str = "transformers") -> dict[str, str]:
+    return asked(scripts, "code", sorted(path.name for path in scripts.glob("*.py")), engine=engine)["code"]
 
 
 def copied(scripts: Path, to: Path) -> Path:
@@ -86,8 +89,8 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def changed(original: dict[str, str], scripts: Path) -> set[str]:
-    now = code(scripts)
+def changed(original: dict[str, str], scripts: Path, engine: str = "transformers") -> set[str]:
+    now = code(scripts, engine)
     assert set(now) == set(original)
     return {name for name in now if now[name] != original[name]}
 
@@ -160,12 +163,58 @@ def test_what_all_scripts_import_changes_all(original: dict[str, str], scripts: 
     assert changed(original, scripts) == set(original)
 
 
-def test_a_package_marker_counts_because_importing_runs_it(original: dict[str, str], scripts: Path) -> None:
-    path = scripts / "cream/engines/__init__.py"
+@pytest.mark.parametrize("module", ["__init__.py", "base.py"])
+def test_what_all_engines_share_changes_the_stages_that_run_a_model_alone(
+    original: dict[str, str], scripts: Path, module: str
+) -> None:
+    # A package's marker counts because importing runs it.
+    path = scripts / "cream/engines" / module
     path.write_text(path.read_text(encoding="utf-8") + "\nEXTRA = 1\n", encoding="utf-8")
     found = changed(original, scripts)
     assert {"sample_responses.py", "score_responses.py", "train_policy.py"} <= found
     assert not {"compute_rewards.py", "build_pairs.py", "measure_consistency.py"} & found
+
+
+@pytest.fixture(scope="module")
+def original_on_vllm(untouched: Path) -> dict[str, str]:
+    return code(untouched, "vllm")
+
+
+SAMPLING = {"sample_responses.py", "judge_responses.py", "evaluate_model.py"}
+SCORING = {"score_responses.py", "evaluate_model.py"}
+TRAINING = {"train_sft.py", "train_policy.py"}
+
+
+@pytest.mark.parametrize(
+    ("module", "on_transformers", "on_vllm"),
+    [
+        ("vllm_sampling.py", set(), SAMPLING),
+        ("vllm_scoring.py", set(), SCORING),
+        ("vllm_serving.py", set(), SAMPLING | SCORING),
+        ("hf_sampling.py", SAMPLING, set()),
+        ("hf_scoring.py", SCORING | {"train_policy.py"}, set()),  # training computes references again
+        ("hf_models.py", SAMPLING | SCORING | TRAINING, set()),
+    ],
+)
+def test_an_engines_code_changes_the_stages_that_run_on_it_alone(
+    original: dict[str, str],
+    original_on_vllm: dict[str, str],
+    scripts: Path,
+    module: str,
+    on_transformers: set[str],
+    on_vllm: set[str],
+) -> None:
+    path = scripts / "cream/engines" / module
+    path.write_text(path.read_text(encoding="utf-8") + "\nEXTRA = 1\n", encoding="utf-8")
+    assert changed(original, scripts, "transformers") == on_transformers
+    # Nothing is trained on vllm, whatever its digest would be.
+    assert changed(original_on_vllm, scripts, "vllm") - TRAINING == on_vllm
+
+
+def test_the_engine_of_a_stage_is_part_of_its_code(original: dict[str, str], original_on_vllm: dict[str, str]) -> None:
+    moved = {name for name in original if original[name] != original_on_vllm[name]}
+    assert moved >= SAMPLING | SCORING
+    assert not {"compute_rewards.py", "build_pairs.py", "merge_shards.py", "measure_consistency.py"} & moved
 
 
 @pytest.mark.parametrize(
@@ -234,3 +283,28 @@ def test_a_stages_packages_leave_out_what_only_other_stages_need(untouched: Path
     assert not {"torch", "transformers", "trl"} & packages["build_pairs.py"]
     for found in packages.values():
         assert not {"pytest", "hypothesis", "ruff", "snakemake"} & found
+
+
+def test_an_engines_packages_count_for_the_stages_that_run_on_it_alone(untouched: Path, tmp_path: Path) -> None:
+    names = ["sample_responses.py", "score_responses.py", "judge_responses.py", "evaluate_model.py", "build_pairs.py"]
+
+    def facts(engine: str, version: str) -> dict[str, dict]:
+        site = tmp_path / version
+        if not site.exists():
+            installed(site, "vllm", version, "vllm", ("Alpha>=1",))
+            installed(site, "Alpha", version, "alphamodule")
+        return asked(untouched, "all", names, site, engine=engine)
+
+    found = {(engine, version): facts(engine, version) for engine in ("transformers", "vllm") for version in "12"}
+    plain, served = found["transformers", "1"]["packages"], found["vllm", "1"]["packages"]
+    for name in names[:-1]:
+        assert "peft" in plain[name] and not {"vllm", "alpha"} & set(plain[name])
+        assert "peft" not in served[name] and served[name]["vllm"] == served[name]["alpha"] == "1"
+    assert plain["build_pairs.py"] == served["build_pairs.py"]
+
+    def moved(engine: str) -> set[str]:
+        before, after = (found[engine, version]["environment"] for version in "12")
+        return {name for name in names if before[name] != after[name]}
+
+    assert moved("vllm") == set(names[:-1])
+    assert moved("transformers") == set()

@@ -323,12 +323,17 @@ def flags_for(folder: Path, model: Path, responses: Sequence[tuple[str, int, str
     }
 
 
-def judged(folder: Path, model: Path, responses: Sequence[tuple[str, int, str]], **other: object) -> pd.DataFrame:
-    """The votes of the script's own main, without the seconds a new process takes."""
+def in_this_process(flags: dict) -> dict:
+    """The script's own main, without the seconds a new process takes."""
     import judge_responses
 
+    return judge_responses.main(argparse.Namespace(**flags, serving=None, shard=(1, 1)))
+
+
+def judged(folder: Path, model: Path, responses: Sequence[tuple[str, int, str]], **other: object) -> pd.DataFrame:
+    """The votes of the script's own main."""
     flags = flags_for(folder, model, responses, **other)
-    observed = judge_responses.main(argparse.Namespace(**flags))
+    observed = in_this_process(flags)
     votes = read_table(flags["judgements"], JUDGEMENTS)
     assert observed["votes"] == len(votes) == len(responses) * flags["votes"]
     assert observed["failures"] == Counter(reason for reason in votes["failure"] if reason)
@@ -388,14 +393,12 @@ def test_neither_order_nor_company_changes_a_vote(votes: pd.DataFrame, tiny_asse
 
 
 def test_the_order_of_the_rows_changes_nothing(votes: pd.DataFrame, tiny_assets: Path, tmp_path: Path) -> None:
-    import judge_responses
-
     flags = flags_for(tmp_path, tiny_assets / "model", HARMLESS)
     # write_table sorts, so the rows are turned round in the file itself.
     table = pq.read_table(flags["samples"])
     pq.write_table(table.take(list(range(table.num_rows))[::-1]), flags["samples"])
     assert read_table(flags["samples"], SAMPLES)["prompt_id"].iloc[0] == "p2"
-    judge_responses.main(argparse.Namespace(**flags))
+    in_this_process(flags)
     assert by_response(read_table(flags["judgements"], JUDGEMENTS)) == by_response(votes)
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from cream.cells import shard_members
 from cream.errors import UserError
 from cream.settings import check_config
 
@@ -339,6 +340,74 @@ MISTAKES: dict[str, tuple[Edit, list[str]]] = {
         ["methods.sft", "stops at M1"],
     ),
     "another method that stops": (setting("methods.stop", {"stop_at_m1": True}), ["methods.stop", "stops at M1"]),
+    "no shard": (setting("study.shards", 0), ["study.shards", "0", "at least 1"]),
+    "shards as text": (setting("study.shards", "2"), ["study.shards", "text", "write it as 2"]),
+    "missing shards": (removed("study.shards"), ["study", "'shards'", "missing"]),
+    "more shards than batches to sample": (
+        setting("study.shards", 5),
+        ["study.shards", "5 jobs", "56 prompts", "sample.prompts_per_batch (16)", "4 batches"],
+    ),
+    "more shards than batches to score": (
+        lambda config: [
+            config[section].update(changes)
+            for section, changes in {
+                "study": {"shards": 5},
+                "sample": {"prompts_per_batch": 4},
+                "score": {"prompts_per_batch": 14},
+            }.items()
+        ],
+        ["study.shards", "5 jobs", "56 prompts", "score.prompts_per_batch (14)", "4 batches"],
+    ),
+    "unknown platform": (setting("compute.platform", "rocm"), ["compute.platform", "'rocm'", "cpu, cuda"]),
+    "one engine for all": (setting("compute.engine", "vllm"), ["compute.engine", "'vllm'", "object"]),
+    "unknown engine": (
+        setting("compute.engine.sample", "sglang"),
+        ["compute.engine.sample", "'sglang'", "transformers, vllm"],
+    ),
+    "no engine": (setting("compute.engine.judge", None), ["compute.engine.judge", "transformers, vllm"]),
+    "engine of a stage that has no choice": (
+        setting("compute.engine.train", "vllm"),
+        ["compute.engine", "'train'", "known are sample, score, judge, evaluate"],
+    ),
+    "misspelt stage of an engine": (
+        renamed("compute.engine.score", "scores"),
+        ["compute.engine", "'scores'", "did you mean 'score'?"],
+    ),
+    "missing engine of a stage": (removed("compute.engine.evaluate"), ["compute.engine", "'evaluate'", "missing"]),
+    "missing engines": (removed("compute.engine"), ["compute", "'engine'", "missing"]),
+    "missing settings of vllm": (removed("compute.vllm"), ["compute", "'vllm'", "missing"]),
+    "missing setting of vllm": (removed("compute.vllm.gpu_memory"), ["compute.vllm", "'gpu_memory'", "missing"]),
+    "misspelt setting of vllm": (
+        renamed("compute.vllm.tensor_parallel", "tensor_paralel"),
+        ["compute.vllm", "'tensor_paralel'", "did you mean 'tensor_parallel'?"],
+    ),
+    "nothing for vllm": (setting("compute.vllm", None), ["compute.vllm", "object"]),
+    "deterministic as text": (
+        setting("compute.vllm.deterministic", "yes"),
+        ["compute.vllm.deterministic", "'yes'", "boolean"],
+    ),
+    "one for deterministic": (setting("compute.vllm.deterministic", 1), ["compute.vllm.deterministic", "boolean"]),
+    "no device": (setting("compute.vllm.tensor_parallel", 0), ["compute.vllm.tensor_parallel", "0", "at least 1"]),
+    "half a device": (setting("compute.vllm.tensor_parallel", 0.5), ["compute.vllm.tensor_parallel", "integer"]),
+    "no memory": (setting("compute.vllm.gpu_memory", 0), ["compute.vllm.gpu_memory", "0", "more than 0"]),
+    "more memory than there is": (
+        setting("compute.vllm.gpu_memory", 1.5),
+        ["compute.vllm.gpu_memory", "1.5", "at most 1"],
+    ),
+    "memory as text": (setting("compute.vllm.gpu_memory", "0.9"), ["compute.vllm.gpu_memory", "write it as 0.9"]),
+    "no room for keys and values": (
+        setting("compute.vllm.cpu_cache_gb", 0),
+        ["compute.vllm.cpu_cache_gb", "0", "at least 1"],
+    ),
+    "half a gigabyte": (setting("compute.vllm.cpu_cache_gb", 0.5), ["compute.vllm.cpu_cache_gb", "0.5", "integer"]),
+    "fewer than no references": (
+        setting("train.recomputed_references", -1),
+        ["train.recomputed_references", "-1", "at least 0"],
+    ),
+    "missing recomputed references": (
+        removed("train.recomputed_references"),
+        ["train", "'recomputed_references'", "missing"],
+    ),
     "no seed data": (
         lambda config: [task.update(sft=0) for task in config["tasks"].values()],
         ["tasks", "sft", "supervised fine-tuning"],
@@ -404,3 +473,33 @@ def test_a_batch_is_shared_evenly_by_the_processes(config: dict, processes: int,
         check_config(config, SCHEMA)
     else:
         assert f"compute.processes.train ({8 * processes})" in refusal(config)
+
+
+@pytest.mark.parametrize("shards", range(1, 10))
+@pytest.mark.parametrize(("sampled", "scored"), [(8, 8), (16, 8), (4, 14), (56, 1), (7, 7), (100, 100)])
+def test_shards_pass_just_if_each_has_work(config: dict, shards: int, sampled: int, scored: int) -> None:
+    config["study"]["shards"] = shards
+    config["sample"]["prompts_per_batch"], config["score"]["prompts_per_batch"] = sampled, scored
+    prompts = [(5, f"p{number}") for number in range(20 + 16 + 20)]
+    try:
+        for size in (sampled, scored):
+            for number in range(1, shards + 1):
+                shard_members(prompts, size, (number, shards))
+    except UserError:
+        assert "study.shards" in refusal(config)
+    else:
+        check_config(config, SCHEMA)
+
+
+def test_shards_that_leave_a_judge_without_work_are_refused(config: dict) -> None:
+    # 56 prompts × 5 responses in batches of 100: three cells for four jobs.
+    config["study"].update(shards=4, methods=["sft", "p-srlm"])
+    config["judge"]["prompts_per_batch"] = 100
+    assert "judge.prompts_per_batch" in refusal(config)
+
+
+@pytest.mark.parametrize("stage", ["sample", "score", "judge", "evaluate"])
+def test_each_stage_may_have_an_engine_of_its_own(config: dict, stage: str) -> None:
+    config["compute"]["engine"][stage] = "vllm"
+    config["compute"]["vllm"].update(deterministic=True, tensor_parallel=2, gpu_memory=1, cpu_cache_gb=4)
+    check_config(config, SCHEMA)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from cream import stage
+from cream.serving import Serving
 from cream.stage import whole_file, whole_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -163,6 +165,39 @@ def test_help_is_the_docstring(folder: Path) -> None:
     done = run(folder, "--help")
     assert done.returncode == 0
     assert "Copy a text, loudly." in done.stdout
+
+
+VLLM = {"deterministic": True, "tensor_parallel": 2, "gpu_memory": 0.5, "cpu_cache_gb": 3}
+
+
+def test_settings_of_vllm_are_read_from_json() -> None:
+    flags = stage.parser("")
+    stage.add_run_flags(flags)
+    assert flags.parse_args(["--serving", json.dumps(VLLM)]).serving == Serving(True, 2, 0.5, 3)
+    assert flags.parse_args([]).serving is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "vllm",
+        "{",
+        "null",
+        "[1, 2]",
+        "{}",
+        json.dumps({**VLLM, "colour": "blue"}),
+        json.dumps({name: value for name, value in VLLM.items() if name != "gpu_memory"}),
+    ],
+)
+def test_what_are_no_settings_of_vllm_is_said_clearly(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = stage.parser("")
+    stage.add_run_flags(flags)
+    with pytest.raises(SystemExit) as stop:
+        flags.parse_args([f"--serving={text}"])
+    assert stop.value.code == 2
+    *_, said = capsys.readouterr().err.splitlines()
+    assert f"--serving: {text!r} are no settings of vLLM: " in said
 
 
 class Stop(BaseException):

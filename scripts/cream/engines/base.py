@@ -23,21 +23,6 @@ class ModelFiles:
 
 
 @dataclass(frozen=True)
-class Serving:
-    """How vLLM serves a policy (transformers needs none of it).
-
-    `deterministic`: what a request gets doesn't depend on its company. `tensor_parallel`: devices
-    that share a model. `gpu_memory`: share of a GPU's memory to take. `cpu_cache_gb`: gigabytes
-    for keys and values without a GPU.
-    """
-
-    deterministic: bool
-    tensor_parallel: int
-    gpu_memory: float
-    cpu_cache_gb: int
-
-
-@dataclass(frozen=True)
 class Prompt:
     """One templated prompt and the seed of each response wanted for it (one seed per response)."""
 

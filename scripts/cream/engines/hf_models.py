@@ -43,7 +43,11 @@ def load_for_inference(files: ModelFiles, precision: str, attention: str = "sdpa
 
 
 def _adapted(weights: PreTrainedModel, adapter: Path, dtype: torch.dtype) -> PeftModel:
-    return _ready(PeftModel.from_pretrained(weights, adapter).to(dtype))
+    policy = PeftModel.from_pretrained(weights, adapter)
+    # The adapter's own weights alone: `.to` would round M0's rotary frequencies as well, for good.
+    for parameter in policy.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return _ready(policy)
 
 
 def _ready(model):

@@ -119,11 +119,16 @@ def token_logprobs(hidden: torch.Tensor, head: torch.nn.Linear, targets: torch.T
     The normaliser is summed over slices of the vocabulary, so at most POSITIONS × WORDS logits
     exist at a time.
     """
+    words = head.weight.shape[0]
+    if int(targets.max()) >= words:
+        raise UserError(
+            f"a response has token {int(targets.max())}, the scorer knows {words}: another model sampled it"
+        )
     found = []
     for states, wanted in zip(hidden.split(POSITIONS), targets.split(POSITIONS), strict=True):
         normaliser = torch.full(wanted.shape, -torch.inf, device=hidden.device)
         own = torch.zeros_like(normaliser)
-        for start in range(0, head.weight.shape[0], WORDS):
+        for start in range(0, words, WORDS):
             bias = None if head.bias is None else head.bias[start : start + WORDS]
             logits = F.linear(states, head.weight[start : start + WORDS], bias).float()
             at = wanted - start
@@ -145,7 +150,7 @@ def _check_head(model: PreTrainedModel) -> None:
     hidden = _decoder(model)(input_ids=ids, use_cache=False).last_hidden_state
     expected = model(input_ids=ids, use_cache=False).logits.float()
     found = model.get_output_embeddings()(hidden).float()
-    if not torch.allclose(found, expected, rtol=0.02, atol=0.02 * float(expected.abs().max())):
+    if not torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max())):
         raise UserError(
             f"{type(model).__name__} changes its logits after its head (capped or scaled): scoring can't "
             "use its hidden states; choose another model family"

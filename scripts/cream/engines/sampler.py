@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cream.engines.base import ModelFiles, Sampler, Serving
+from cream.engines.base import ModelFiles, Sampler
 from cream.phases import importing, phase
+from cream.serving import DEFAULT_SERVING, Serving
 
 
 def open_sampler(engine: str, model: ModelFiles, precision: str, serving: Serving | None = None) -> Sampler:
@@ -20,5 +21,5 @@ def open_sampler(engine: str, model: ModelFiles, precision: str, serving: Servin
         with importing():
             from cream.engines.vllm_sampling import VllmSampler
         with phase("load"):
-            return VllmSampler(model, precision, serving)
+            return VllmSampler(model, precision, serving or DEFAULT_SERVING)
     raise ValueError(f"no engine called {engine!r}")

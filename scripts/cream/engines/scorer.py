@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cream.engines.base import ModelFiles, Scorer, Serving
+from cream.engines.base import ModelFiles, Scorer
 from cream.phases import importing, phase
+from cream.serving import DEFAULT_SERVING, Serving
 
 
 def open_scorer(engine: str, policies: Sequence[ModelFiles], precision: str, serving: Serving | None = None) -> Scorer:
@@ -22,5 +23,5 @@ def open_scorer(engine: str, policies: Sequence[ModelFiles], precision: str, ser
         with importing():
             from cream.engines.vllm_scoring import VllmScorer
         with phase("load"):
-            return VllmScorer(policies, precision, serving)
+            return VllmScorer(policies, precision, serving or DEFAULT_SERVING)
     raise ValueError(f"no engine called {engine!r}")

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cream.cells import cells_of_requests
-from cream.engines.base import Decoding, ModelFiles, Prompt, Response, Serving
+from cream.engines.base import Decoding, ModelFiles, Prompt, Response
 from cream.engines.tokens import load_tokenizer
 from cream.engines.vllm_serving import ServedPolicies
+from cream.serving import Serving
 
 
 class VllmSampler:

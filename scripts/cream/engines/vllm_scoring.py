@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from cream.cells import cells_of_requests
-from cream.engines.base import ModelFiles, ScoringGroup, Serving
+from cream.engines.base import ModelFiles, ScoringGroup
 from cream.engines.vllm_serving import ServedPolicies
+from cream.serving import Serving
 
 
 class VllmScorer:

@@ -17,9 +17,10 @@ from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from cream.engines.base import ModelFiles, Serving
+from cream.engines.base import ModelFiles
 from cream.errors import UserError
 from cream.phases import importing, phase
+from cream.serving import Serving
 
 ADAPTER_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM can be asked for
 # Tokens in one forward pass. While it scores, vLLM holds logits of all of them over the whole vocabulary.
