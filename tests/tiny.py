@@ -113,11 +113,12 @@ def build(folder: Path) -> None:
     set_seed(3)
     shape = LlamaConfig(
         vocab_size=len(wrapped),
-        hidden_size=64,
+        hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
+        head_dim=32,  # the least that vLLM serves
         max_position_embeddings=256,
         initializer_range=0.1,
         bos_token_id=None,

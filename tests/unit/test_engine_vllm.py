@@ -210,6 +210,19 @@ print(json.dumps({"same": [a == b for a, b in results.values()], "cells": cells}
     assert found["same"] == [True] * len(PROMPTS)
 
 
+def test_two_devices_give_what_one_gives(tiny_assets: Path, adapter: Path, found: dict) -> None:
+    over_two = python(
+        """
+served = Serving(deterministic=False, tensor_parallel=2, gpu_memory=0.9, cpu_cache_gb=1)
+sampler = open_sampler("vllm", M1, "float32", served)
+print(json.dumps({"greedy": [found[0].ids for found in sampler.generate(prompts, Decoding(0.0, 1.0, 6, 4))]}))
+""",
+        tiny_assets / "model",
+        adapter,
+    )
+    assert over_two["greedy"] == found["greedy"]
+
+
 def test_a_dead_worker_ends_the_job_with_a_sentence_and_no_process_left(tiny_assets: Path, tmp_path: Path) -> None:
     """Tensor parallelism over two processes; one of them is killed as soon as both run."""
     text = (

@@ -6,6 +6,7 @@ depends on the requests alone. Tensor parallelism adds worker processes, which a
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import multiprocessing
@@ -165,6 +166,7 @@ class WorkerWatch:
         self.asked_to_end, self.end_signal = multiprocessing.Pipe(duplex=False)
         if self.workers:
             threading.Thread(target=self._watch, daemon=True).start()
+            atexit.register(self.end)  # before Python ends its children itself
 
     def end(self) -> None:
         """Stop watching: the workers are about to be ended on purpose."""
