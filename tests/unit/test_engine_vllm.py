@@ -34,7 +34,7 @@ from cream.engines.scorer import open_scorer
 base, adapter = Path(sys.argv[1]), Path(sys.argv[2])
 asked = json.loads(sys.argv[3])
 prompts = [Prompt(f"p{i:02d}", ids, [100 * i + k for k in range(3)]) for i, ids in enumerate(asked["prompts"])]
-decoding = Decoding(0.9, 0.95, 10, 4)
+decoding = Decoding(0.9, 0.95, 6, 4)
 M0, M1 = ModelFiles(base, base), ModelFiles(adapter, base)
 plain = Serving(deterministic=False, tensor_parallel=1, gpu_memory=0.9, cpu_cache_gb=1)
 """
@@ -143,7 +143,7 @@ def test_responses_are_token_ids_with_their_reason(found: dict) -> None:
         stopped = response["finish_reason"] == "stop"
         assert response["ids"].count(MODEL_STOP) == int(stopped)
         assert (response["ids"][-1] == MODEL_STOP) is stopped
-        assert stopped or len(response["ids"]) == 10
+        assert stopped or len(response["ids"]) == 6
 
 
 def test_seeds_of_a_prompt_differ_and_repeat(found: dict) -> None:
