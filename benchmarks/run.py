@@ -84,24 +84,27 @@ class Study:
 
 def scoring(study: Study) -> list[str]:
     groups, batch = (64, 8) if study.shape == "8b" else (8, 4)
-    words = ["--model", study.model, "--groups", groups, "--length", 128, "--batch", batch]
-    ours, plain = (study.beside("scoring", ["ours", "plain"], *words)[way] for way in ("ours", "plain"))
-    lines = [
-        row(
-            f"scoring, {groups} prompts × 5 responses of 128 tokens each",
-            f"{ours['tokens_per_s']:.0f} tokens/s",
-            f"{plain['tokens_per_s']:.0f}, whole sequences",
-            ours["tokens_per_s"] / plain["tokens_per_s"],
-            "≥ 2",
-        ),
-        row(
-            "— its peak memory above the model",
-            f"{ours['peak_mb']:.0f} MB",
-            f"{plain['peak_mb']:.0f} MB",
-            ours["peak_mb"] / plain["peak_mb"],
-            "≤ ½",
-        ),
-    ]
+    lines = []
+    for spread, lengths in ((0.5, "64 to 192 tokens, 128 on average"), (0, "128 tokens")):
+        words = ["--model", study.model, "--groups", groups, "--length", 128, "--spread", spread, "--batch", batch]
+        found = study.beside("scoring", ["ours", "plain"], *words)
+        ours, plain = found["ours"], found["plain"]
+        lines += [
+            row(
+                f"scoring, {groups} prompts × 5 responses, each of {lengths}",
+                f"{ours['tokens_per_s']:.0f} tokens/s",
+                f"{plain['tokens_per_s']:.0f}, whole sequences in arrival order",
+                ours["tokens_per_s"] / plain["tokens_per_s"],
+                "≥ 2",
+            ),
+            row(
+                "— its peak memory above the model",
+                f"{ours['peak_mb']:.0f} MB",
+                f"{plain['peak_mb']:.0f} MB",
+                ours["peak_mb"] / plain["peak_mb"],
+                "≤ ½",
+            ),
+        ]
     # A response token costs its own pass and a fifth of a prompt token's.
     return lines + utilisation(study, "scoring", ours["tokens_per_s"] * 1.2, flops_per_weight=2, aim="≥ 55 % at 8B")
 

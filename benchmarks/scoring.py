@@ -2,7 +2,7 @@
 
 Run by benchmarks/run.py, one way a process, because peak memory is a process's own:
 
-    python benchmarks/scoring.py ours --model FOLDER --groups 8 --length 128
+    python benchmarks/scoring.py ours --model FOLDER --groups 8 --length 128 --spread 0.5
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ def main() -> None:
     flags.add_argument("--model", type=Path, required=True)
     flags.add_argument("--groups", type=int, required=True, help="prompts, each with five responses")
     flags.add_argument("--length", type=int, required=True, help="tokens of a prompt, and of a response")
+    flags.add_argument("--spread", type=float, default=0.0, help="0.5: lengths from half to one and a half of it")
     flags.add_argument("--batch", type=int, default=4, help="prompts scored together")
     asked = flags.parse_args()
 
@@ -30,7 +31,8 @@ def main() -> None:
     from cream.engines.hf_models import load_for_inference
 
     chance = random.Random(0)
-    ids = lambda: [chance.randrange(10, 40000) for _ in range(asked.length)]  # noqa: E731
+    least, most = round(asked.length * (1 - asked.spread)), round(asked.length * (1 + asked.spread))
+    ids = lambda: [chance.randrange(10, 40000) for _ in range(chance.randint(least, most))]  # noqa: E731
     groups = [ScoringGroup(ids(), [ids() for _ in range(RESPONSES)]) for _ in range(asked.groups)]
     files = ModelFiles(asked.model, asked.model)
     warm_up = [ScoringGroup(ids()[:8], [ids()[:8]])]
@@ -50,23 +52,32 @@ def main() -> None:
         score(warm_up)
     with gauge() as reading:
         sums = score(groups)
-    tokens = asked.groups * RESPONSES * asked.length
+    tokens = sum(len(response) for group in groups for response in group.responses)
     print(json.dumps({"tokens_per_s": tokens / reading.seconds, "peak_mb": reading.peak_mb, "first": sums[0]}))
 
 
 def plain(model, groups, groups_per_batch: int) -> list[list[float]]:
-    """Every response behind its own copy of the prompt; logits of all positions at once."""
+    """Every response behind its own copy of the prompt, in the order given and padded to the longest of its batch;
+    logits of all positions at once."""
     import torch
 
     found = []
     with torch.no_grad():
         for start in range(0, len(groups), groups_per_batch):
             batch = groups[start : start + groups_per_batch]
-            rows = [[*group.prompt_ids, *response] for group in batch for response in group.responses]
-            ids = torch.tensor(rows, device=model.device)
-            logprobs = torch.log_softmax(model(input_ids=ids, use_cache=False).logits.float(), dim=-1)
-            own = logprobs[:, :-1].gather(-1, ids[:, 1:, None])[..., 0]
-            sums = iter(own[:, len(batch[0].prompt_ids) - 1 :].sum(-1).tolist())
+            pairs = [(group.prompt_ids, response) for group in batch for response in group.responses]
+            width = max(len(prompt) + len(response) for prompt, response in pairs)
+            ids = torch.zeros(len(pairs), width, dtype=torch.long)
+            read, answers = torch.zeros_like(ids), torch.zeros(len(pairs), width, dtype=torch.bool)
+            for row, (prompt, response) in enumerate(pairs):
+                end = len(prompt) + len(response)
+                ids[row, :end] = torch.tensor([*prompt, *response])
+                read[row, :end] = 1
+                answers[row, len(prompt) : end] = True
+            ids, read, answers = ids.to(model.device), read.to(model.device), answers.to(model.device)
+            logprobs = torch.log_softmax(model(input_ids=ids, attention_mask=read, use_cache=False).logits.float(), -1)
+            own = logprobs[:, :-1].gather(-1, ids[:, 1:, None])[..., 0] * answers[:, 1:]
+            sums = iter(own.sum(-1).tolist())
             found += [[next(sums) for _ in group.responses] for group in batch]
     return found
 

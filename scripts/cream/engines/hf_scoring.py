@@ -134,7 +134,11 @@ def token_logprobs(hidden: torch.Tensor, head: torch.nn.Linear, targets: torch.T
             at = wanted - start
             inside = (at >= 0) & (at < logits.shape[1])
             own[inside] = logits[inside, at[inside]]
-            normaliser = torch.logaddexp(normaliser, logits.logsumexp(-1))
+            # The block is overwritten step by step: torch.logsumexp makes three more of its size, which costs
+            # more than the sum itself.
+            top = logits.amax(-1, keepdim=True)
+            block = logits.sub_(top).exp_().sum(-1).log_().add_(top[:, 0])
+            normaliser = torch.logaddexp(normaliser, block)
         found.append(own - normaliser)
     return torch.cat(found)
 
