@@ -8,6 +8,7 @@ responses to a prompt times its length nor with vocabulary times length.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -23,6 +24,8 @@ from cream.progress import Progress
 
 # One block of logits: 512 positions × 8192 words in float32 are 16 MB.
 POSITIONS, WORDS = 512, 8192
+# Fewer responses at once leave a processor's matrix units idle.
+LEAST_ROWS = 8
 
 
 class TransformersScorer:
@@ -67,9 +70,28 @@ def score_groups(
 
 def _score_cell(model, prompts: Sequence[Tokens], owners: Sequence[int], responses: Sequence[Tokens]) -> list[float]:
     """Log-probabilities of responses; the k-th answers prompt `owners[k]`."""
-    device = model.device
     cache, seen = _prompt_cache(model, prompts)
+    scores = [0.0] * len(responses)
+    # Responses of a length run together, so that a short one isn't padded to the longest of the cell.
+    by_length = sorted(range(len(responses)), key=lambda k: (len(responses[k]), k))
+    rows_at_once = max(len(prompts), LEAST_ROWS)
+    for start in range(0, len(by_length), rows_at_once):
+        some = by_length[start : start + rows_at_once]
+        last_tokens = [prompts[owners[k]][-1] for k in some]
+        sums = _score_rows(model, cache, seen, [owners[k] for k in some], last_tokens, [responses[k] for k in some])
+        for k, value in zip(some, sums, strict=True):
+            scores[k] = value
+    return scores
+
+
+def _score_rows(
+    model, prompt_cache: DynamicCache, seen: torch.Tensor, owners, last_tokens, responses: Sequence[Tokens]
+) -> list[float]:
+    """Log-probabilities of responses; the k-th follows row `owners[k]` of the cache and the prompt's last token."""
+    device = model.device
     rows = torch.tensor(owners, device=device)
+    # Reading the responses adds to the cache: each time a copy.
+    cache = copy.deepcopy(prompt_cache)
     if seen.shape[1]:
         cache.batch_select_indices(rows)
     # A response's tokens are predicted from the prompt's last token and the response but for its own last.
@@ -77,8 +99,8 @@ def _score_cell(model, prompts: Sequence[Tokens], owners: Sequence[int], respons
     read = torch.zeros(len(responses), width, dtype=torch.long)
     targets = torch.zeros_like(read)
     real = torch.zeros(len(responses), width, dtype=torch.bool)
-    for row, (owner, ids) in enumerate(zip(owners, responses, strict=True)):
-        read[row, : len(ids)] = torch.tensor([prompts[owner][-1], *ids[:-1]])
+    for row, (last, ids) in enumerate(zip(last_tokens, responses, strict=True)):
+        read[row, : len(ids)] = torch.tensor([last, *ids[:-1]])
         targets[row, : len(ids)] = torch.tensor(ids)
         real[row, : len(ids)] = True
     read, targets, real, seen = read.to(device), targets.to(device), real.to(device), seen[rows]
