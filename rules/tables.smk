@@ -1,7 +1,7 @@
 """Tables, figure and summary of the whole study.
 
-Needs: every evaluation; every consistency, agreement and pairs table.
-Makes: results/tables/{accuracy,consistency,iterations}.csv, results/tables/summary.txt,
+Needs: every evaluation; every iteration's samples, scores, verdicts, consistency, agreement and pairs.
+Makes: results/tables/{accuracy,consistency,iterations,comparisons,drift}.csv, results/tables/summary.txt,
        results/figures/iterations.{svg,png}
 """
 
@@ -37,6 +37,54 @@ rule make_tables:
         " --iterations {output.iterations:q} 2>&1 | tee {log:q}"
 
 
+rule compare_models:
+    input:
+        evaluations=EVALUATIONS,
+    output:
+        comparisons="results/tables/comparisons.csv",
+    log:
+        "results/logs/compare_models.log",
+    benchmark:
+        "results/benchmarks/compare_models.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        flags=flags(**config["statistics"], baseline=STUDY["baseline"]),
+        made_by=made_by("compare_models.py"),
+    shell:
+        "python scripts/compare_models.py"
+        " --evaluations {input.evaluations:q}"
+        " {params.flags}"
+        " --comparisons {output.comparisons:q} 2>&1 | tee {log:q}"
+
+
+rule measure_drift:
+    input:
+        pairs=PAIRS,
+        samples=SAMPLES,
+        verdicts=[path for path in OPINIONS if path.endswith("/verdicts.parquet")],
+        logprobs=LOGPROBS,
+    output:
+        drift="results/tables/drift.csv",
+    log:
+        "results/logs/measure_drift.log",
+    benchmark:
+        "results/benchmarks/measure_drift.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        flags=flags(**config["statistics"], **config["drift"]),
+        made_by=made_by("measure_drift.py"),
+    shell:
+        "python scripts/measure_drift.py"
+        " --pairs {input.pairs:q}"
+        " --samples {input.samples:q}"
+        " --verdicts {input.verdicts:q}"
+        " --logprobs {input.logprobs:q}"
+        " {params.flags}"
+        " --drift {output.drift:q} 2>&1 | tee {log:q}"
+
+
 rule draw_figure:
     input:
         accuracy="results/tables/accuracy.csv",
@@ -64,6 +112,8 @@ rule write_summary:
     input:
         accuracy="results/tables/accuracy.csv",
         consistency="results/tables/consistency.csv",
+        comparisons=COMPARISONS,
+        drift=DRIFT,
     output:
         summary="results/tables/summary.txt",
     log:
@@ -79,5 +129,7 @@ rule write_summary:
         "python scripts/write_summary.py"
         " --accuracy {input.accuracy:q}"
         " --consistency {input.consistency:q}"
+        " --comparisons {input.comparisons:q}"
+        " --drift {input.drift:q}"
         " {params.flags}"
         " --summary {output.summary:q} 2>&1 | tee {log:q}"

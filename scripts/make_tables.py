@@ -1,6 +1,6 @@
 """The study's tables: accuracy of every model, consistency of every iteration, with intervals.
 
-    python scripts/make_tables.py --evaluations results/…/eval/*.json \
+    python scripts/make_tables.py --evaluations results/…/eval/TASK.json … \
         --consistencies results/…/iter*/consistency.parquet --agreements results/…/iter*/agreement.parquet \
         --pairs results/…/iter*/pairs.parquet --level 0.95 --resamples 2000 --seed 1 \
         --accuracy results/tables/accuracy.csv --consistency results/tables/consistency.csv \
@@ -13,13 +13,13 @@ ranking accuracy and the accuracy before and after can be read side by side.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict
 
 import pandas as pd
 
 from cream import stage
+from cream.evaluations import read_evaluation
 from cream.intervals import bootstrap_interval
 from cream.paths import owner
 from cream.tables import AGREEMENT, CONSISTENCY, PAIRS, read_table
@@ -65,7 +65,7 @@ def main(settings) -> dict:
 
 
 def _accuracy(path, interval) -> list[dict]:
-    result = json.loads(path.read_text(encoding="utf-8"))
+    result = read_evaluation(path)
     return [
         {
             **_owner(path),

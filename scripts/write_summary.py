@@ -1,7 +1,8 @@
 """A few lines that say what the study found and where it lies.
 
     python scripts/write_summary.py --accuracy results/tables/accuracy.csv \
-        --consistency results/tables/consistency.csv --summary results/tables/summary.txt
+        --consistency results/tables/consistency.csv --comparisons results/tables/comparisons.csv \
+        --drift results/tables/drift.csv --level 0.95 --summary results/tables/summary.txt
 """
 
 from __future__ import annotations
@@ -39,10 +40,32 @@ def main(settings) -> dict:
                     _line(f"{row.method} iteration {row.iteration}", row) + f"   {row.used} of {row.prompts} prompts"
                     for row in rows.sort_values(["iteration", "method"]).itertuples()
                 ]
+    lines += [line for path in settings.comparisons for line in _differences(pd.read_csv(path))]
+    lines += [line for path in settings.drift for line in _degradation(pd.read_csv(path))]
     lines += ["", "Where it lies: results/tables/*.csv, results/figures/iterations.svg (and .png)"]
     with stage.whole_file(settings.summary) as path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {}
+
+
+def _differences(comparisons: pd.DataFrame) -> list[str]:
+    """The comparisons that show something, and how many don't."""
+    shown = comparisons[comparisons["verdict"].isin(["gain", "loss"]) & (comparisons["metric"] == "acc")]
+    lines = ["", "Compared on the same items (p-values corrected for all comparisons; docs/statistics.md):"]
+    for row in shown.itertuples():
+        name = f"{row.model}, {row.task}: {row.method} M{row.iteration} against {row.against}"
+        lines.append(f"  {name:<60} {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]   {row.verdict}")
+    silent = (comparisons["metric"] == "acc").sum() - len(shown)
+    return [*lines, f"  no difference shown: {silent} other comparisons of accuracy"]
+
+
+def _degradation(drift: pd.DataFrame) -> list[str]:
+    flagged = drift[drift["flags"].notna() & (drift["flags"] != "")]
+    found = [
+        f"  {row.model} {row.method} iteration {row.iteration} seed {row.seed}: {row.flags}"
+        for row in flagged.itertuples()
+    ]
+    return ["", "Degradation of the responses (docs/statistics.md has the rules):", *(found or ["  none flagged"])]
 
 
 def _line(name: str, row) -> str:
@@ -54,6 +77,8 @@ if __name__ == "__main__":
     flags = stage.parser(__doc__)
     flags.add_argument("--accuracy", type=stage.input_path, required=True, help="accuracy table")
     flags.add_argument("--consistency", type=stage.input_path, required=True, help="consistency table")
+    flags.add_argument("--comparisons", type=stage.input_path, nargs="*", default=[], help="paired comparisons")
+    flags.add_argument("--drift", type=stage.input_path, nargs="*", default=[], help="drift monitors")
     flags.add_argument("--level", type=float, required=True, help="confidence level of the intervals")
     flags.add_argument("--summary", type=stage.output_path, required=True, help="text file to write")
     stage.run(flags, main, determinism="B")

@@ -124,8 +124,10 @@ def _number_in(value: object) -> int | float | None:
 
 def _check_selection(config: dict) -> None:
     study = config["study"]
-    for key, catalogue in (("models", "models"), ("methods", "methods"), ("tasks", "tasks"), ("evaluate", "tasks")):
-        for name in study[key]:
+    named = {key: study[key] for key in ("models", "methods", "tasks", "evaluate")} | {"baseline": [study["baseline"]]}
+    for key, names in named.items():
+        catalogue = {"evaluate": "tasks", "baseline": "methods"}.get(key, key)
+        for name in names:
             if name not in config[catalogue]:
                 known = ", ".join(config[catalogue])
                 raise UserError(

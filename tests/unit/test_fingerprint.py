@@ -129,7 +129,7 @@ def test_a_changed_text_that_is_no_docstring_counts(original: dict[str, str], sc
         ("rewards.py", '["logprob_sum"] - ', '["logprob_sum"] + ', "compute_rewards.py measure_agreement.py"),
         ("ranking_accuracy.py", "0.5 *", "0.4 *", "measure_agreement.py"),
         ("pairs.py", "idxmax", "idxmin", "build_pairs.py"),
-        ("intervals.py", "batch=1000", "batch=999", "make_tables.py"),
+        ("intervals.py", "batch=1000", "batch=999", "make_tables.py measure_drift.py"),
         ("answers.py", "- 1 if", "- 2 if", "evaluate_model.py verify_responses.py"),
     ],
 )

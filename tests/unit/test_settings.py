@@ -212,6 +212,8 @@ MISTAKES: dict[str, tuple[Edit, list[str]]] = {
     "no iteration": (setting("study.iterations", 0), ["study.iterations", "at least 1"]),
     "top-p above one": (setting("sample.top_p", 1.5), ["sample.top_p", "1.5", "at most 1"]),
     "temperature zero": (setting("sample.temperature", 0), ["sample.temperature", "more than 0"]),
+    "unknown baseline": (setting("study.baseline", "srml"), ["study.baseline", "'srml'", "srlm"]),
+    "drift without a factor": (setting("drift.length", 1), ["drift.length", "more than 1"]),
     "level one": (setting("statistics.level", 1), ["statistics.level", "less than 1"]),
     "learning rate that is no number": (setting("train.learning_rate", float("nan")), ["train.learning_rate"]),
     "endless learning rate": (setting("train.learning_rate", float("inf")), ["train.learning_rate"]),

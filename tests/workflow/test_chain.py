@@ -41,6 +41,38 @@ def test_accuracy_is_the_mean_of_the_items(finished: Study) -> None:
     assert row["mean"].item() == pytest.approx(np.mean(right), abs=1e-6)
 
 
+def test_comparisons_are_differences_of_the_same_items(finished: Study) -> None:
+    table = pd.read_csv(finished.folder / "results/tables/comparisons.csv")
+    table = table[table["metric"] == "acc"].set_index(["method", "iteration", "against"])
+    assert set(table.index) == {
+        *((method, t, "M1") for method in ("srlm", "cream") for t in (2, 3)),
+        *(("cream", t, "srlm") for t in (2, 3)),
+    }
+    accuracy = pd.read_csv(finished.folder / "results/tables/accuracy.csv")
+    mean = accuracy[accuracy["metric"] == "acc"].set_index(["method", "iteration"])["mean"]
+    for (method, t, against), row in table.iterrows():
+        theirs = mean["sft", 1] if against == "M1" else mean[against, t]
+        assert row["difference"] == pytest.approx(mean[method, t] - theirs, abs=1e-5)
+        assert row["low"] <= row["difference"] <= row["high"] and row["p"] <= row["p_holm"]
+    summary = (finished.folder / "results/tables/summary.txt").read_text()
+    silent = (table["verdict"] == "no difference shown").sum()
+    assert f"no difference shown: {silent} other comparisons of accuracy" in summary
+
+
+def test_drift_is_read_off_samples_scores_and_pairs(finished: Study) -> None:
+    table = pd.read_csv(finished.folder / "results/tables/drift.csv").set_index(["method", "iteration"])
+    assert set(table.index) == {(method, t) for method in ("srlm", "cream") for t in (1, 2)}
+    assert table.loc[("srlm", 1), "log_ratio_base"] == table.loc[("srlm", 1), "log_ratio_previous"]
+    folder = finished.folder / RUN / "cream/M2"
+    samples = read_table(folder / "samples.parquet", SAMPLES)
+    now, base = (read_table(folder / f"logprobs/M{k}.parquet", LOGPROBS)["logprob_sum"] for k in (2, 0))
+    row = table.loc[("cream", 2)]
+    assert row["tokens"] == pytest.approx(samples["response_ids"].map(len).mean(), abs=1e-5)
+    # Every prompt has as many responses: the mean over prompts is the mean over responses.
+    assert row["log_ratio_base"] == pytest.approx((now - base).mean(), abs=1e-5)
+    assert row["pairs"] == len(read_table(finished.folder / RUN / "cream/iter2/pairs.parquet", PAIRS))
+
+
 @pytest.mark.parametrize("method", ["srlm", "cream"])
 @pytest.mark.parametrize("t", [1, 2])
 def test_pairs_follow_from_the_raw_numbers(finished: Study, method: str, t: int) -> None:

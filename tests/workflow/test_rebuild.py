@@ -22,7 +22,8 @@ AFTER_FIRST_WEIGHT = {
     "measure_consistency": 2,
     "evaluate_model": 2,
 }
-TABLES = {"make_tables": 1, "draw_figure": 1, "write_summary": 1}
+FINDINGS = {"make_tables": 1, "draw_figure": 1, "write_summary": 1}
+TABLES = FINDINGS | {"compare_models": 1, "measure_drift": 1}
 
 
 def twice(counts: dict[str, int]) -> dict[str, int]:
@@ -71,12 +72,24 @@ def test_number_of_responses(study: Study) -> None:
 
 def test_evaluation_task_added(study: Study) -> None:
     study.change("study: {evaluate: [colours, sums]}")
-    assert study.planned() == {"encode_evaluation": 1, "check_splits": 1, "evaluate_model": 6, **TABLES}
+    assert study.planned() == {
+        "encode_evaluation": 1,
+        "check_splits": 1,
+        "evaluate_model": 6,
+        "compare_models": 1,
+        **FINDINGS,
+    }
 
 
 def test_more_evaluation_items(study: Study) -> None:
     study.change("tasks: {colours: {eval: 30}}")
-    assert study.planned() == {"encode_evaluation": 1, "check_splits": 1, "evaluate_model": 6, **TABLES}
+    assert study.planned() == {
+        "encode_evaluation": 1,
+        "check_splits": 1,
+        "evaluate_model": 6,
+        "compare_models": 1,
+        **FINDINGS,
+    }
 
 
 def test_third_iteration_added(study: Study) -> None:
@@ -169,7 +182,7 @@ def test_upgraded_package(study: Study, tmp_path: Path) -> None:
 def test_verifier(study: Study) -> None:
     """No method here is trained on verdicts: only what is measured by them is made again."""
     edit(study, "scripts/verify_responses.py", '"responses": len', '"all": len')
-    assert study.planned() == {"verify_responses": 3, "measure_agreement": 4, **TABLES}
+    assert study.planned() == {"verify_responses": 3, "measure_agreement": 4, "measure_drift": 1, **FINDINGS}
 
 
 def test_upgraded_package_nobody_uses(study: Study, tmp_path: Path) -> None:
