@@ -72,6 +72,7 @@ SPLITS = [
 SFT_MODELS = [f"{policy(m, s, None, 1)}/model.json" for m, s in RUNS]
 # Several methods share M1's samples and scores: each file once.
 SAMPLES = sorted({f"{policy(*at)}/samples.parquet" for at in ITERATIONS})
+VERDICTS = sorted({f"{policy(*at)}/verdicts.parquet" for at in ITERATIONS})
 LOGPROBS = sorted(
     {
         f"{policy(m, s, method, t)}/logprobs/M{scorer}.parquet"

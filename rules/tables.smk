@@ -62,7 +62,7 @@ rule measure_drift:
     input:
         pairs=PAIRS,
         samples=SAMPLES,
-        verdicts=[path for path in OPINIONS if path.endswith("/verdicts.parquet")],
+        verdicts=VERDICTS,
         logprobs=LOGPROBS,
     output:
         drift="results/tables/drift.csv",
