@@ -84,7 +84,7 @@ def test_every_row_of_the_default_study_is_full(config: dict, name: str) -> None
     assert found == {key: keys for key, keys in full.items() if key != "reward_model"}
     # And full rows are rows: the schema takes each as it stands.
     config["methods"] = {"sft": {"stop_at_m1": True}, name: row}
-    config["study"]["methods"] = ["sft"]
+    config["study"] |= {"methods": ["sft"], "baseline": name}
     assert check_config(config, SCHEMA_FILE)[name] == row
 
 
