@@ -34,6 +34,10 @@ def main(settings) -> dict:
     table = pd.DataFrame([_monitors(path, given, settings) for path in settings.pairs])
     table = table.sort_values(OWNER, kind="stable")
     first = {tuple(row[name] for name in OWNER[:3]): row for row in table.to_dict("records") if row["iteration"] == 1}
+    for row in table[~table.set_index(OWNER[:3]).index.isin(first)].itertuples():
+        raise UserError(
+            f"no pairs of {row.method}'s iteration 1 (seed {row.seed}) are given: drift is measured against it"
+        )
     table["flags"] = [
         "; ".join(flags(first[tuple(row[name] for name in OWNER[:3])], row, limits)) for row in table.to_dict("records")
     ]

@@ -7,7 +7,6 @@ items of one seed, McNemar's exact test in all but name). Holm's correction is o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,17 +87,12 @@ def _sign_flip_p(difference: np.ndarray, how: Resampling) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for the number of comparisons (Holm 1979); missing ones stay missing."""
-    known = [index for index, p in enumerate(p_values) if not math.isnan(p)]
-    corrected = [math.nan] * len(p_values)
-    if known:
-        for index, p in zip(known, multipletests([p_values[i] for i in known], method="holm")[1], strict=True):
-            corrected[index] = float(p)
-    return corrected
+    """P-values corrected for the number of comparisons (Holm 1979)."""
+    return multipletests(p_values, method="holm")[1].tolist() if p_values else []
 
 
 def verdict(low: float, high: float, corrected_p: float, level: float) -> str:
     """`gain` or `loss` only if the interval leaves out zero and the corrected p-value agrees."""
-    if math.isnan(corrected_p) or corrected_p > 1 - level or low <= 0 <= high:
+    if corrected_p > 1 - level or low <= 0 <= high:
         return NO_DIFFERENCE
     return "gain" if low > 0 else "loss"

@@ -70,15 +70,14 @@ def test_missing_values_are_refused() -> None:
         compare(np.array([[1.0, math.nan]]), np.zeros((1, 2)), HOW)
 
 
-@given(st.lists(st.one_of(st.floats(0, 1), st.just(math.nan)), max_size=8))
+@given(st.lists(st.floats(0, 1), max_size=8))
 def test_holm_by_its_definition(p_values: list[float]) -> None:
     found = holm(p_values)
-    known = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    assert len(found) == len(p_values)
     highest = 0.0
-    for rank, (p, index) in enumerate(known):
-        highest = max(highest, min(1.0, (len(known) - rank) * p))
+    for rank, (p, index) in enumerate(sorted((p, index) for index, p in enumerate(p_values))):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p))
         assert found[index] == pytest.approx(highest)
-    assert [math.isnan(p) for p in found] == [math.isnan(p) for p in p_values]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +88,6 @@ def test_holm_by_its_definition(p_values: list[float]) -> None:
         (0.1, 0.3, 0.06, NO_DIFFERENCE),
         (-0.1, 0.3, 0.01, NO_DIFFERENCE),
         (0.0, 0.3, 0.01, NO_DIFFERENCE),
-        (0.1, 0.3, math.nan, NO_DIFFERENCE),
     ],
 )
 def test_a_difference_inside_its_interval_is_no_gain(low: float, high: float, p: float, said: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cream.drift import Limits, distinct_ngrams, flags, of_log_ratio, of_pairs, of_responses
+from cream.tables import LOGPROBS, PAIRS, SAMPLES, VERDICTS, write_table
 
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts/measure_drift.py"
 LIMITS = Limits(length=2, distinct=0.5, cut=0.25, level=0.95)
 STEADY = {"tokens": 20.0, "distinct_2": 0.4, "cut": 0.1, "told_apart": 0, "wrong_chosen": 0}
 
@@ -75,3 +80,47 @@ def test_pairs_that_tell_nothing_are_not_counted() -> None:
 def test_flags_follow_the_stated_limits(now: dict, said: str | None) -> None:
     found = flags(STEADY, STEADY | now, LIMITS)
     assert (found == []) if said is None else (len(found) == 1 and said in found[0])
+
+
+def test_later_iterations_alone_are_refused(tmp_path: Path) -> None:
+    """Drift is measured against iteration 1: without its pairs there is nothing to say."""
+    folder = tmp_path / "results/toy/seed1/cream"
+    key = {"prompt_id": ["a", "a"], "response_index": [0, 1]}
+    samples = pd.DataFrame({**key, "task": "t", "prompt_ids": [[1]] * 2, "response_ids": [[2], [3]]})
+    samples = samples.assign(text="x", finish_reason="stop")
+    pair = {"prompt_id": "a", "chosen_index": 0, "rejected_index": 1, "prompt_ids": [1], "chosen_ids": [2]}
+    pair |= {"rejected_ids": [3], "chosen_reward": 1.0, "rejected_reward": 0.0, "weight": 0.5}
+    pair |= {"ref_chosen_logps": -1.0, "ref_rejected_logps": -2.0}
+    for path in ("M2/logprobs", "iter2"):
+        (folder / path).mkdir(parents=True)
+    write_table(samples, SAMPLES, folder / "M2/samples.parquet")
+    write_table(pd.DataFrame({**key, "verdict": [1.0, 0.0]}), VERDICTS, folder / "M2/verdicts.parquet")
+    for k in (0, 1, 2):
+        logprobs = pd.DataFrame({**key, "logprob_sum": [-1.0, -2.0], "tokens": [1, 1]})
+        write_table(logprobs, LOGPROBS, folder / f"M2/logprobs/M{k}.parquet")
+    write_table(pd.DataFrame([pair]), PAIRS, folder / "iter2/pairs.parquet")
+    command = [sys.executable, str(SCRIPT), "--pairs", str(folder / "iter2/pairs.parquet")]
+    command += ["--samples", str(folder / "M2/samples.parquet"), "--verdicts", str(folder / "M2/verdicts.parquet")]
+    command += ["--logprobs", *(str(folder / f"M2/logprobs/M{k}.parquet") for k in (0, 1, 2))]
+    command += [
+        "--length",
+        "2",
+        "--distinct",
+        "0.5",
+        "--cut",
+        "0.25",
+        "--level",
+        "0.95",
+        "--resamples",
+        "100",
+        "--seed",
+        "1",
+    ]
+    done = subprocess.run(
+        [*command, "--drift", str(tmp_path / "drift.csv")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "error: no pairs of cream's iteration 1 (seed 1) are given: drift is measured against it"
+    )
+    assert not (tmp_path / "drift.csv").exists()
