@@ -12,8 +12,7 @@ from collections import Counter
 import pandas as pd
 
 from cream import stage
-from cream.context import context_length
-from cream.errors import UserError
+from cream.context import check_room
 from cream.tables import write_table
 from cream.win_rates.instructions import read_instructions
 from cream.win_rates.tables import ANSWERS
@@ -31,7 +30,13 @@ def main(settings) -> dict:
     prompts = [
         Prompt(row["instruction_id"], chat_prompt(sampler.tokenizer, row["instruction"]), [0]) for row in instructions
     ]
-    _check_room(prompts, settings)
+    named = (
+        (f"instruction {int(prompt.prompt_id)} (from 0) of {settings.instructions}", len(prompt.ids))
+        for prompt in prompts
+    )
+    check_room(
+        named, settings.max_new_tokens, settings.base, "lower win_rates.max_new_tokens or remove the instruction"
+    )
     decoding = Decoding(0.0, 1.0, settings.max_new_tokens, settings.prompts_per_batch)
     print(f"answering {len(prompts)} instructions", flush=True)
     found = sampler.generate(prompts, decoding)
@@ -44,17 +49,6 @@ def main(settings) -> dict:
     empty = sum(not row["text"].strip() for row in rows)
     print(f"{len(rows)} answers, {empty} of them empty, {reasons['length']} cut at the limit")
     return {"answers": len(rows), "empty": empty, "finish_reasons": reasons, **sampler.facts()}
-
-
-def _check_room(prompts: list, settings) -> None:
-    context = context_length(settings.base)
-    for prompt in prompts:
-        if len(prompt.ids) + settings.max_new_tokens > context:
-            raise UserError(
-                f"instruction {int(prompt.prompt_id)} (from 0) of {settings.instructions} has {len(prompt.ids)} tokens "
-                f"and may get {settings.max_new_tokens} more, the model's context is {context}: lower "
-                "win_rates.max_new_tokens or remove the instruction"
-            )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,6 @@ def main(settings) -> dict:
     chosen = chosen.assign(
         prompt_ids=prompt_ids,
         target_ids=chosen["target"].map(response_ids),
-        choices_ids=chosen["choices"].map(lambda choices: [response_ids(choice) for choice in choices]),
     )
     _check_lengths(chosen, settings.model)
     write_table(chosen, SPLIT, settings.split)

@@ -16,8 +16,7 @@ import pandas as pd
 
 from cream import stage
 from cream.cells import shard_members
-from cream.context import context_length
-from cream.errors import UserError
+from cream.context import check_room
 from cream.seeds import request_seed
 from cream.tables import SAMPLES, SPLIT, read_table, write_table
 
@@ -27,7 +26,8 @@ def main(settings) -> dict:
     from cream.engines.sampler import open_sampler
 
     split = read_table(settings.prompts, SPLIT)
-    _check_room(split, settings)
+    named = ((f"prompt {item['item_id']}", len(item["prompt_ids"])) for _, item in split.iterrows())
+    check_room(named, settings.max_new_tokens, settings.base, "lower sample.max_new_tokens or remove the prompt")
     prompts = [Prompt(item["item_id"], item["prompt_ids"], _seeds(item, settings)) for _, item in split.iterrows()]
     mine = shard_members([prompt.place for prompt in prompts], settings.prompts_per_batch, settings.shard)
     split, prompts = split.iloc[mine], [prompts[i] for i in mine]
@@ -60,17 +60,6 @@ def _seeds(item: pd.Series, settings) -> list[int]:
     return [
         request_seed(settings.seed, settings.iteration, item["item_id"], index) for index in range(settings.responses)
     ]
-
-
-def _check_room(split: pd.DataFrame, settings) -> None:
-    context = context_length(settings.base)
-    for _, item in split.iterrows():
-        if len(item["prompt_ids"]) + settings.max_new_tokens > context:
-            raise UserError(
-                f"prompt {item['item_id']} has {len(item['prompt_ids'])} tokens and may get "
-                f"{settings.max_new_tokens} more, the model's context is {context}: lower "
-                "sample.max_new_tokens or remove the prompt"
-            )
 
 
 if __name__ == "__main__":

@@ -50,7 +50,6 @@ SPLIT = TableSpec(
         **POOL.columns,
         "prompt_ids": IDS,
         "target_ids": IDS,
-        "choices_ids": pa.list_(IDS),
     },
     key=("item_id",),
 )
@@ -229,9 +228,7 @@ def _check_columns(table: pa.Table, spec: TableSpec, path: Path) -> None:
 
 def _same_list(a: pa.DataType, b: pa.DataType) -> bool:
     """Lists are equal whatever their element field is called."""
-    if pa.types.is_list(a) and pa.types.is_list(b):
-        return a.value_type == b.value_type or _same_list(a.value_type, b.value_type)
-    return False
+    return pa.types.is_list(a) and pa.types.is_list(b) and a.value_type == b.value_type
 
 
 def _check_keys(frame: pd.DataFrame, key: Sequence[str], path: Path) -> None:

@@ -232,7 +232,6 @@ def train_sft(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             **dict.fromkeys(("task", "kind", "prompt", "target", "answer"), "x"),
             "item_id": f"item{number:02}",
             "choices": ["x"],
-            "choices_ids": [[5]],
             "prompt_ids": random_ids(chance, 3, 12),
             "target_ids": random_ids(chance, 1, 20),
         }

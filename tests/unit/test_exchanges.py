@@ -29,7 +29,6 @@ def write_items(path: Path, items: Sequence[dict]) -> Path:
             "choices": [],
             "prompt_ids": [5],
             "target_ids": [6],
-            "choices_ids": [],
             **item,
         }
         for item in items

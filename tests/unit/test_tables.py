@@ -68,7 +68,7 @@ def test_column_order_and_foreign_columns_of_the_frame_do_not_reach_the_file(tmp
     assert pq.read_schema(tmp_path / "two.parquet").names == list(LOGPROBS.columns)
 
 
-def test_nested_lists_of_ids_stay_lists(tmp_path: Path) -> None:
+def test_lists_of_ids_and_of_texts_stay_lists(tmp_path: Path) -> None:
     row = {
         "item_id": "siqa-000001",
         "task": "siqa",
@@ -79,12 +79,11 @@ def test_nested_lists_of_ids_stay_lists(tmp_path: Path) -> None:
         "choices": ["a", "b"],
         "prompt_ids": [1, 2],
         "target_ids": [3],
-        "choices_ids": [[4], [5, 6]],
     }
     write_table(pd.DataFrame([row]), SPLIT, tmp_path / "split.parquet")
     (found,) = read_table(tmp_path / "split.parquet", SPLIT).to_dict("records")
     assert found == row
-    assert isinstance(found["choices_ids"][0], list)
+    assert isinstance(found["prompt_ids"], list) and isinstance(found["choices"], list)
 
 
 def test_missing_values_survive_where_they_are_allowed(tmp_path: Path) -> None:

@@ -84,6 +84,11 @@ def test_no_verdict_at_all_is_no_win_rate() -> None:
     assert found["used"] == 0 and math.isnan(found["win_rate"]) and found["p"] == 1
 
 
+def test_pairs_with_an_empty_answer_are_counted_once_whoever_gave_it() -> None:
+    table = judged([(1, 1), (0, 0), (0.5, 0.5), (1, 0)], [(5, 0), (0, 5), (0, 0), (4, 4)])
+    assert counts([table])["empty_answers"] == 3
+
+
 def test_an_unknown_outcome_is_refused() -> None:
     with pytest.raises(UserError, match="none of won, lost, tied, failed"):
         counts([judged([(1, 1)]).assign(outcome="maybe")])

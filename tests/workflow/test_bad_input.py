@@ -89,7 +89,6 @@ def split(path: Path, prompts: list[str]) -> None:
         choices=pd.Series([["red", "blue"]] * len(prompts)),
         prompt_ids=ids,
         target_ids=ids,
-        choices_ids=[[[5], [6]]] * len(prompts),
     )
     write_table(frame, SPLIT, path)
 

@@ -20,7 +20,8 @@ def points(judged: pd.DataFrame) -> np.ndarray:
 
 
 def counts(tables: list[pd.DataFrame]) -> dict[str, int]:
-    """Pairs that went in, and what became of them, over all seeds' tables of judged answers.
+    """Pairs that went in, what became of them, and in how many an answer was empty, over all seeds' tables
+    of judged answers.
 
     Raises `UserError` where they don't add up, as in a table with an unknown outcome.
     """
@@ -28,7 +29,7 @@ def counts(tables: list[pd.DataFrame]) -> dict[str, int]:
     found = {name: int((together["outcome"] == name).sum()) for name in (WON, LOST, TIED, FAILED)}
     if sum(found.values()) != len(together):
         raise UserError("a table of judged answers has an outcome that is none of won, lost, tied, failed")
-    empty = int((together["ours_characters"] == 0).sum())
+    empty = int((together[["ours_characters", "theirs_characters"]] == 0).any(axis=1).sum())
     return {"pairs": len(together), **found, "empty_answers": empty}
 
 
