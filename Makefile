@@ -18,7 +18,8 @@ run: env
 	$(BIN)/snakemake --cores all
 
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 tests/test_style.py tests/unit tests/browser
+	$(BIN)/python -m pytest tests/workflow
 
 benchmark: env
 	$(BIN)/snakemake --cores all sft sample
