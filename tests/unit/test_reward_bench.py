@@ -103,7 +103,7 @@ def test_a_missing_column_of_a_parquet_file_is_named(tmp_path: Path) -> None:
         ("items.jsonl", b"[" * 100_000, "line 1 is not JSON"),
         ("items.jsonl", b"\xff\xfe", "can't be read as .jsonl with UTF-8 text"),
         ("items.jsonl.gz", b"no gzip", "can't be read as .gz"),
-        ("items.jsonl.gz", gzip.compress(b"x" * 999)[:-9], "can't be read as .gz"),
+        ("items.jsonl.gz", gzip.compress(b"x" * 999, mtime=0)[:-9], "can't be read as .gz"),
         ("items.parquet", b"PAR1", "can't be read as parquet"),
         ("items.csv", b"prompt,chosen,rejected\n", "must end in .jsonl, .jsonl.gz or .parquet"),
     ],
