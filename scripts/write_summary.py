@@ -57,8 +57,8 @@ def _differences(comparisons: pd.DataFrame) -> list[str]:
         name = f"{row.model}, {row.task}: {row.method} M{row.iteration} against {row.against}"
         lines.append(f"  {name:<60} {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]   {row.verdict}")
     silent = (comparisons["metric"] == "acc").sum() - len(shown)
-    other = "other " if len(shown) else ""
-    return [*lines, f"  no difference shown: {silent} {other}comparison{'s' * (silent != 1)} of accuracy"]
+    what = f"{'other ' if len(shown) else ''}{'comparison' if silent == 1 else 'comparisons'}"
+    return [*lines, f"  no difference shown: {silent} {what} of accuracy"]
 
 
 def _win_rates(table: pd.DataFrame) -> list[str]:
