@@ -16,6 +16,7 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 include: "rules/inputs.smk"
 include: "rules/assets.smk"
 include: "rules/data.smk"
@@ -51,6 +52,27 @@ localrules:
     tables,
     report,
     export,
+    # Tables take a second or two: not worth a job on a cluster. Fetching needs a network.
+    fetch_package,
+    build_pool,
+    encode_sft,
+    encode_prompts,
+    encode_evaluation,
+    check_splits,
+    verify_responses,
+    compute_rewards,
+    measure_consistency,
+    measure_agreement,
+    build_pairs,
+    make_tables,
+    compare_models,
+    measure_drift,
+    tabulate_win_rates,
+    measure_reward_quality,
+    write_summary,
+    draw_charts,
+    make_report,
+    export_pairs,
 
 
 rule all:

@@ -34,6 +34,8 @@ rule convert_model:
         "results/benchmarks/convert_model/{model}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **needs("convert"),
     params:
         flags=model_source_flags,
         made_by=made_by("convert_model.py"),
@@ -53,6 +55,8 @@ use rule convert_model as copy_reward_model with:
         "results/benchmarks/copy_reward_model/{reward_model}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **needs("convert", parameters=reward_parameters),
     params:
         flags=lambda wildcards: flags(folder=config["reward_models"][wildcards.reward_model]["folder"]),
         made_by=made_by("convert_model.py"),

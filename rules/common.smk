@@ -1,9 +1,11 @@
 """What the whole plan shares: the checked config, the study's files, and flags for scripts."""
 
+import gc
 import json
 import os
 import shlex
 import sys
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +17,11 @@ from cream.fingerprint import code_digest, environment_digest
 from cream.methods import tables_needed
 from cream.paths import Owner, policy
 from cream.settings import check_config
+
+# The plan of a large study is millions of objects that stay: looking through them for garbage takes a
+# third of the planning time.
+gc.freeze()
+gc.set_threshold(1_000_000, 50, 1000)
 
 # Jobs run with the very Python that runs Snakemake, also where its environment isn't activated.
 os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
@@ -222,13 +229,14 @@ def training_flags(stage, seed):
 
 
 def launcher(stage):
-    """What starts a training script: Python, or one Python per process that share every step.
-
-    Not `accelerate launch`: without a GPU it starts a single process, whatever number it is given.
-    """
+    """What starts a training script: Python, or one Python per process that share every step."""
     processes = config["compute"]["processes"][stage]
+    if processes == 1:
+        return "python"
+    # --multi_gpu starts the processes; without a GPU the stage makes them share processors.
     return (
-        "python" if processes == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {processes} --"
+        f"accelerate launch --multi_gpu --num_machines 1 --num_processes {processes}"
+        " --mixed_precision no --dynamo_backend no --main_process_port 0"
     )
 
 
@@ -238,7 +246,15 @@ def cpus(stage):
 
 
 def made_by(script, engine="transformers"):
-    """The code and the packages a stage's result depends on, neither of which Snakemake watches."""
+    """The code and the packages a stage's result depends on, neither of which Snakemake watches.
+
+    A function, so that a cluster job works out only its own rule's.
+    """
+    return lambda wildcards: digests(script, engine)
+
+
+@cache
+def digests(script, engine):
     path = Path(workflow.basedir) / "scripts" / script
     return f"code {code_digest(path, engine)} packages {environment_digest(path, engine)}"
 

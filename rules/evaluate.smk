@@ -23,6 +23,8 @@ rule evaluate_model:
     conda:
         ENVIRONMENT
     threads: config["compute"]["threads"]["evaluate"]
+    resources:
+        **needs("evaluate", lambda wildcards: sizes.evaluation_tokens(config, wildcards.task)),
     params:
         flags=evaluation_flags,
         run=run_flags("evaluate"),

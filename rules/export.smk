@@ -21,6 +21,8 @@ rule export_base:
         "results/benchmarks/export_base/{model}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **needs("convert"),
     params:
         flags=export_flags,
         made_by=made_by("export_model.py"),
@@ -56,6 +58,8 @@ rule export_model:
         "results/benchmarks/export_model/{model}-M{t}-{method}-seed{seed}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **needs("convert"),
     params:
         flags=export_flags,
         merging="",
@@ -118,6 +122,8 @@ rule export_pairs:
         "results/benchmarks/export_pairs/{model}-M{t}-{method}-seed{seed}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **needs("convert"),
     params:
         flags=export_flags,
         made_by=made_by("export_pairs.py"),

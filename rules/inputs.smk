@@ -242,7 +242,8 @@ def trained_on(wildcards):
 
 def export_flags(wildcards):
     """What a card tells of the settings: all of the configuration, and the method's row with every key."""
-    return flags(study=config, method=METHOD_TABLE.get(wildcards.get("method")))
+    settings = {name: value for name, value in config.items() if name != "cluster"}
+    return flags(study=settings, method=METHOD_TABLE.get(wildcards.get("method")))
 
 
 # Report

@@ -22,6 +22,8 @@ rule judge_responses:
     conda:
         ENVIRONMENT
     threads: config["compute"]["threads"]["judge"]
+    resources:
+        **needs("judge", lambda wildcards: sizes.vote_tokens(config)),
     params:
         flags=lambda wildcards: flags(**config["judge"], judge=wildcards.k, seed=wildcards.seed, iteration=wildcards.t),
         shard=shard_flags,
@@ -76,6 +78,8 @@ rule reward_responses:
     conda:
         ENVIRONMENT
     threads: config["compute"]["threads"]["reward"]
+    resources:
+        **needs("reward", lambda wildcards: sizes.response_tokens(config), reward_parameters),
     params:
         flags=flags(**config["reward_model"]),
         run=run_flags("reward"),

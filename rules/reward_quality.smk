@@ -38,6 +38,8 @@ rule score_reward_bench:
     conda:
         ENVIRONMENT
     threads: config["compute"]["threads"]["score"]
+    resources:
+        **needs("score", lambda wildcards: sizes.reward_bench_tokens(config)),
     params:
         flags=flags(**config["score"]),
         run=run_flags("score"),

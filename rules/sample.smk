@@ -20,6 +20,8 @@ rule sample_responses:
     conda:
         ENVIRONMENT
     threads: config["compute"]["threads"]["sample"]
+    resources:
+        **needs("sample", lambda wildcards: sizes.response_tokens(config)),
     params:
         flags=lambda wildcards: flags(**config["sample"], seed=wildcards.seed, iteration=wildcards.t),
         shard=shard_flags,

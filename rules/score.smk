@@ -27,6 +27,8 @@ for t, models in SCORING_JOBS:
         conda:
             ENVIRONMENT
         threads: config["compute"]["threads"]["score"]
+        resources:
+            **needs("score", lambda wildcards, models=models: len(models) * sizes.response_tokens(config)),
         params:
             flags=flags(**config["score"]),
             shard=shard_flags,

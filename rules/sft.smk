@@ -20,6 +20,8 @@ rule train_sft:
     conda:
         ENVIRONMENT
     threads: cpus("sft")
+    resources:
+        **needs("sft", lambda wildcards: sizes.sft_tokens(config)),
     params:
         flags=lambda wildcards: training_flags("sft", wildcards.seed),
         run=run_flags("sft"),

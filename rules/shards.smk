@@ -21,6 +21,7 @@ if SHARDS > 1:
         wildcard_constraints:
             table=r"samples|(logprobs|judgements)/M\d+",
         priority: CHAIN_FIRST
+        localrule: True
         conda:
             ENVIRONMENT
         params:

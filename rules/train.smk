@@ -22,6 +22,8 @@ rule train_policy:
     conda:
         ENVIRONMENT
     threads: cpus("train")
+    resources:
+        **needs("train", lambda wildcards: sizes.pair_tokens(config)),
     params:
         flags=lambda wildcards: training_flags("train", wildcards.seed),
         loss=lambda wildcards: flags(**METHOD_TABLE[wildcards.method]["loss"]),

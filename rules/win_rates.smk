@@ -23,6 +23,8 @@ rule answer_instructions:
     conda:
         ENVIRONMENT
     threads: config["compute"]["threads"]["evaluate"]
+    resources:
+        **needs("evaluate", lambda wildcards: sizes.answer_tokens(config, wildcards.instructions)),
     params:
         flags=answering_flags,
         run=run_flags("evaluate"),
@@ -50,6 +52,8 @@ rule judge_answers:
     conda:
         ENVIRONMENT
     threads: config["compute"]["threads"]["judge"]
+    resources:
+        **needs("compare", lambda wildcards: sizes.contest_tokens(config, wildcards.instructions), judge_parameters),
     params:
         # Not an output: what an endpoint has answered stays when the job fails.
         kept=lambda wildcards, output: output.judged.removesuffix(".parquet") + ".jsonl",

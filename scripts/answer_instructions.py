@@ -39,7 +39,7 @@ def main(settings) -> dict:
     )
     decoding = Decoding(0.0, 1.0, settings.max_new_tokens, settings.prompts_per_batch)
     print(f"answering {len(prompts)} instructions", flush=True)
-    found = sampler.generate(prompts, decoding)
+    found = sampler.generate(prompts, decoding, stage.kept(settings))
     rows = [
         {**row, "text": response.text, "tokens": len(response.ids), "finish_reason": response.finish_reason}
         for row, (response,) in zip(instructions, found, strict=True)

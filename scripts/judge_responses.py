@@ -39,7 +39,7 @@ def main(settings) -> dict:
     too_long = too_long[number - 1 :: count]
     decoding = Decoding(settings.temperature, settings.top_p, settings.max_new_tokens, settings.prompts_per_batch)
     print(f"{settings.votes} votes of M{settings.judge} on {len(asked)} responses", flush=True)
-    found = sampler.generate([question for _, question in asked], decoding)
+    found = sampler.generate([question for _, question in asked], decoding, stage.kept(settings))
     rows = [
         _vote(key, number, vote.text, vote.finish_reason)
         for (key, _), votes in zip(asked, found, strict=True)

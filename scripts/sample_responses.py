@@ -36,7 +36,7 @@ def main(settings) -> dict:
         settings.engine, ModelFiles(settings.model, settings.base), settings.precision, settings.serving
     )
     print(f"sampling {settings.responses} responses to {len(prompts)} prompts", flush=True)
-    responses = sampler.generate(prompts, decoding)
+    responses = sampler.generate(prompts, decoding, stage.kept(settings))
     rows = [
         {
             "prompt_id": item["item_id"],

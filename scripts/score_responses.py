@@ -32,9 +32,11 @@ def main(settings) -> dict:
     policies = [ModelFiles(model, settings.base) for model in settings.models]
     scorer = open_scorer(settings.engine, policies, settings.precision, settings.serving)
     keys = samples[["prompt_id", "response_index"]]
+    kept = stage.kept(settings)
     for files, table in zip(policies, settings.logprobs, strict=True):
         print(f"scoring {len(samples)} responses under {files.folder}", flush=True)
-        sums = [value for group in scorer.score(files, groups, settings.prompts_per_batch) for value in group]
+        found = scorer.score(files, groups, settings.prompts_per_batch, kept=kept)
+        sums = [value for group in found for value in group]
         write_table(keys.assign(logprob_sum=sums, tokens=samples["response_ids"].map(len)), LOGPROBS, table)
     return {"responses": len(samples), **scorer.facts()}
 

@@ -31,24 +31,16 @@ def record_path(output: Path) -> Path:
 
 def write_record(settings: argparse.Namespace, started: float, determinism: str, observed: dict) -> None:
     """Write the record of the stage that just ran (its command line is `settings`)."""
-    from cream.stage import InputPath, OutputPath, whole_file
+    from cream.stage import OutputPath, whole_file
 
-    script = Path(sys.argv[0])
-    engine = getattr(settings, "engine", "transformers")
-    given = vars(settings)
-    inputs = [path for value in given.values() for path in _paths(value, InputPath)]
-    outputs = [path for value in given.values() for path in _paths(value, OutputPath)]
+    outputs = [path for value in vars(settings).values() for path in _paths(value, OutputPath)]
     if not outputs:
         return
     record = {
         "version": RECORD_VERSION,
-        "stage": script.stem,
         "command": sys.argv,
-        "settings": {name: _plain(value) for name, value in given.items()},
-        "inputs": {str(path): _digest(path) for path in inputs},
+        **recipe(settings),
         "outputs": {str(path): _digest(path) for path in outputs},
-        "code": code_digest(script, engine),
-        "packages": stage_packages(script, engine),
         "python": platform.python_version(),
         "host": platform.node(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
@@ -63,6 +55,22 @@ def write_record(settings: argparse.Namespace, started: float, determinism: str,
     }
     with whole_file(record_path(outputs[0])) as path:
         path.write_text(json.dumps(_finite(record), indent=2, default=str) + "\n")
+
+
+def recipe(settings: argparse.Namespace) -> dict:
+    """All that the stage's result follows from: its settings, inputs, code and packages."""
+    from cream.stage import InputPath
+
+    script, given = Path(sys.argv[0]), vars(settings)
+    engine = given.get("engine", "transformers")
+    inputs = [path for value in given.values() for path in _paths(value, InputPath)]
+    return {
+        "stage": script.stem,
+        "settings": {name: _plain(value) for name, value in given.items()},
+        "inputs": {str(path): _digest(path) for path in inputs},
+        "code": code_digest(script, engine),
+        "packages": stage_packages(script, engine),
+    }
 
 
 def _finite(value: object) -> object:

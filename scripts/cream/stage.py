@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cream.errors import UserError
+from cream.kept import Kept, key_of, scratch_path
 from cream.processes import is_main_process
-from cream.records import write_record
+from cream.records import recipe, write_record
 
 
 class InputPath(type(Path())):
@@ -110,7 +111,7 @@ def run(
     """
     settings = flags.parse_args()
     _prepare_process(settings)
-    outputs = [value for value in vars(settings).values() if isinstance(value, OutputPath)]
+    outputs = _outputs(settings)
     started = time.time()
     try:
         for output in outputs:
@@ -118,6 +119,7 @@ def run(
         observed = main(settings) or {}
         if is_main_process():
             write_record(settings, started, determinism, observed)
+            _forget_unfinished(outputs)
     except UserError as mistake:
         sys.exit(f"error: {mistake}" if is_main_process() else 1)
     except OSError as problem:
@@ -125,6 +127,28 @@ def run(
         if problem.filename is None and problem.errno is None:
             raise
         sys.exit(f"error: {problem.filename or 'the disk'}: {problem.strerror}")
+
+
+def kept(settings: argparse.Namespace) -> Kept:
+    """What an earlier try of this very job has finished, and where this one keeps its own: nowhere, where a
+    test calls the stage's work without the command line."""
+    outputs = _outputs(settings)
+    return Kept(_kept_path(outputs[0]), key_of(recipe(settings))) if outputs else Kept()
+
+
+def _kept_path(output: Path) -> Path:
+    path = scratch_path(output)
+    return path.with_name(f"{path.name}.jsonl")
+
+
+def _outputs(settings: argparse.Namespace) -> list[OutputPath]:
+    found = [value if isinstance(value, list) else [value] for value in vars(settings).values()]
+    return [item for items in found for item in items if isinstance(item, OutputPath)]
+
+
+def _forget_unfinished(outputs: list[OutputPath]) -> None:
+    for output in outputs:
+        _kept_path(output).unlink(missing_ok=True)
 
 
 def _prepare_process(settings: argparse.Namespace) -> None:

@@ -408,7 +408,7 @@ ABSENT: dict[str, tuple[str, str, list[str]]] = {
     ),
     "unknown reward model": (
         "{study: {methods: [external-rm]}, methods: {external-rm: {reward_model: skywork}},"
-        " reward_models: {other: {folder: x}}}",
+        " reward_models: {other: {folder: x, parameters: 10}}}",
         "external-rm.reward_model",
         ["'skywork'", "known are other"],
     ),

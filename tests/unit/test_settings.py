@@ -101,8 +101,8 @@ def test_other_studies_pass(config: dict, seeds: list[int]) -> None:
     config["study"].update(seeds=seeds, methods=["cream"], iterations=6, tasks=["legs"], evaluate=["siqa", "sums"])
     config["methods"]["mine"] = {"preset": "cream", "consistency": {"level": "prompt", "measure": "toporder"}}
     config["study"]["methods"].append("mine")
-    config["reward_models"]["rm"] = {"folder": "models/rm"}
-    config["models"]["own"] = {"folder": "models/own"}
+    config["reward_models"]["rm"] = {"folder": "models/rm", "parameters": 10}
+    config["models"]["own"] = {"folder": "models/own", "parameters": 10}
     config["tasks"]["own"] = {
         "kind": "choice",
         "source": {"reader": "file", "file": "own.jsonl"},

@@ -162,10 +162,13 @@ MISTAKES: dict[str, tuple[Edit, list[str]]] = {
     "text for a template": (setting("judge.template", ["{prompt}"]), ["judge.template", "string"]),
     "no votes": (setting("judge.votes", 0), ["judge.votes", "at least 1"]),
     "greedy judge": (setting("judge.temperature", 0), ["judge.temperature", "more than 0"]),
-    "path that is no text": (setting("reward_models.rm", {"folder": 3}), ["reward_models.rm.folder", "string"]),
+    "path that is no text": (
+        setting("reward_models.rm", {"folder": 3, "parameters": 10}),
+        ["reward_models.rm.folder", "string"],
+    ),
     "reward model without a section": (setting("reward_models.rm", "folder"), ["reward_models.rm", "object"]),
     "reward model with a blank in its name": (
-        setting("reward_models.my rm", {"folder": "x"}),
+        setting("reward_models.my rm", {"folder": "x", "parameters": 10}),
         ["reward_models", "'my rm'"],
     ),
     "nothing for the reward models": (setting("reward_models", None), ["reward_models", "object"]),

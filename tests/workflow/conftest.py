@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-CODE = ["Snakefile", "config.yaml", "rules", "scripts", "schemas", "studies", "envs", "report", "tests/tiny.py"]
+CODE = [
+    "Snakefile",
+    "config.yaml",
+    "rules",
+    "scripts",
+    "schemas",
+    "studies",
+    "envs",
+    "report",
+    "slurm",
+    "tests/tiny.py",
+]
 
 
 class Study:

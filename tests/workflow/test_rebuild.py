@@ -37,6 +37,11 @@ def test_nothing_to_do(study: Study) -> None:
     assert study.planned() == {}
 
 
+def test_requests_to_a_cluster(study: Study) -> None:
+    study.change("{cluster: {start_seconds: 99, margin: {time: 9}}, models: {tiny: {parameters: 70000}}}")
+    assert study.planned() == {}
+
+
 def test_consistency_measure(study: Study) -> None:
     study.change("methods: {cream: {consistency: {measure: spearman}}}")
     assert study.planned() == AFTER_FIRST_WEIGHT | TABLES

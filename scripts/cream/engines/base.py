@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cream.kept import Kept
+
 Tokens = Sequence[int]
 
 
@@ -98,8 +100,9 @@ class Sampler(Protocol):
 
     tokenizer: object
 
-    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Response]]:
-        """Responses for every prompt, in the prompts' order, one per seed of the prompt.
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding, kept: Kept | None = None) -> list[list[Response]]:
+        """Responses for every prompt, in the prompts' order, one per seed of the prompt; what is in
+        `kept` isn't sampled again.
 
         Raises `UserError` if the engine stops half-way.
         """
@@ -114,10 +117,15 @@ class Scorer(Protocol):
     """Computes log-probabilities of given responses under several policies, one after the other."""
 
     def score(
-        self, files: ModelFiles, groups: Sequence[ScoringGroup], groups_per_batch: int, note: str = "scoring"
+        self,
+        files: ModelFiles,
+        groups: Sequence[ScoringGroup],
+        groups_per_batch: int,
+        note: str = "scoring",
+        kept: Kept | None = None,
     ) -> list[list[float]]:
         """Sum of log-probabilities (nats) of each response's ids given its group's prompt, under the
-        policy in `files`. `note` names the work in progress lines."""
+        policy in `files`. `note` names the work in progress lines; what is in `kept` isn't computed again."""
         ...
 
     def facts(self) -> dict:

@@ -10,6 +10,7 @@ have ended until the longest of the batch has: here they leave it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from cream.engines.base import Decoding, ModelFiles, Prompt, Response, Tokens
 from cream.engines.hf_loading import transformers_facts
 from cream.engines.hf_models import load_for_inference
 from cream.engines.tokens import load_tokenizer
+from cream.kept import Kept, key_of
 from cream.progress import Progress
 
 # Nearly always the nucleus lies within this many tokens; where it doesn't, all are sorted.
@@ -77,15 +79,21 @@ class TransformersSampler:
         return transformers_facts()
 
     @torch.no_grad()
-    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Response]]:
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding, kept: Kept | None = None) -> list[list[Response]]:
+        kept = kept or Kept()
         responses: list[list[Response]] = [[] for _ in prompts]
         with Progress("sampling", len(prompts), "prompts") as progress:
             for cell in fixed_cells([prompt.place for prompt in prompts], decoding.prompts_per_batch):
-                found = _generate_cell(self.model, self.tokenizer, [prompts[i] for i in cell], decoding)
+                mine = [prompts[i] for i in cell]
+                found = kept.once(key_of(vars(decoding), list(map(vars, mine))), partial(self._cell, mine, decoding))
                 for i, its_responses in zip(cell, found, strict=True):
-                    responses[i] = its_responses
+                    responses[i] = [Response(**response) for response in its_responses]
                 progress.update(len(cell))
         return responses
+
+    def _cell(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[dict]]:
+        found = _generate_cell(self.model, self.tokenizer, prompts, decoding)
+        return [[vars(response) for response in responses] for responses in found]
 
 
 def _generate_cell(model, tokenizer, cell: Sequence[Prompt], decoding: Decoding) -> list[list[Response]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from cream.engines.base import ModelFiles, ScoringGroup, Tokens
 from cream.engines.hf_loading import transformers_facts
 from cream.engines.hf_models import Policies
 from cream.errors import UserError
+from cream.kept import Kept, key_of
 from cream.progress import Progress
 
 # One block of logits: 512 positions × 8192 words in float32 are 16 MB.
@@ -39,29 +41,42 @@ class TransformersScorer:
 
     @torch.no_grad()
     def score(
-        self, files: ModelFiles, groups: Sequence[ScoringGroup], groups_per_batch: int, note: str = "scoring"
+        self,
+        files: ModelFiles,
+        groups: Sequence[ScoringGroup],
+        groups_per_batch: int,
+        note: str = "scoring",
+        kept: Kept | None = None,
     ) -> list[list[float]]:
         with self.policies.loaded(files) as model:
-            return score_groups(model, groups, groups_per_batch, note)
+            return score_groups(model, groups, groups_per_batch, note, kept, str(files.folder))
 
 
 @torch.no_grad()
 def score_groups(
-    model: PreTrainedModel, groups: Sequence[ScoringGroup], groups_per_batch: int, note: str = "scoring"
+    model: PreTrainedModel,
+    groups: Sequence[ScoringGroup],
+    groups_per_batch: int,
+    note: str = "scoring",
+    kept: Kept | None = None,
+    name: str = "",
 ) -> list[list[float]]:
     """Sum of log-probabilities (nats) per response, in the order given.
 
     Equal responses to one prompt are computed once: they get the very same number, so a tie in
-    the samples is a tie in the rewards. Raises `UserError` for a model whose logits are more than
-    its head's product with the hidden states.
+    the samples is a tie in the rewards. What is in `kept` for the model of this `name` isn't computed
+    again. Raises `UserError` for a model whose logits are more than its head's product with the hidden
+    states.
     """
     _check_head(model)
+    kept = kept or Kept()
     scores: list[dict[tuple[int, ...], float]] = [{} for _ in groups]
     with Progress(note, len(groups), "prompts") as progress:
         for cell in fixed_cells([group.place for group in groups], groups_per_batch):
             distinct = [(i, ids) for i in cell for ids in dict.fromkeys(map(tuple, groups[i].responses))]
             owners = [cell.index(i) for i, _ in distinct]
-            sums = _score_cell(model, [groups[i].prompt_ids for i in cell], owners, [ids for _, ids in distinct])
+            work = [groups[i].prompt_ids for i in cell], owners, [ids for _, ids in distinct]
+            sums = kept.once(key_of(name, *work), partial(_score_cell, model, *work))
             for (i, ids), value in zip(distinct, sums, strict=True):
                 scores[i][ids] = value
             progress.update(len(cell))

@@ -11,6 +11,7 @@ from cream.cells import cells_of_requests
 from cream.engines.base import Decoding, ModelFiles, Prompt, Response
 from cream.engines.tokens import load_tokenizer
 from cream.engines.vllm_serving import ServedPolicies
+from cream.kept import Kept
 from cream.serving import Serving
 
 
@@ -22,15 +23,23 @@ class VllmSampler:
         self.tokenizer = load_tokenizer(files.folder)
         self.served = ServedPolicies([files], precision, serving)
 
-    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Response]]:
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding, kept: Kept | None = None) -> list[list[Response]]:
         asked = [(number, seed) for number, prompt in enumerate(prompts) for seed in prompt.seeds]
         requests = [list(map(int, prompts[number].ids)) for number, _ in asked]
         parameters = [self._parameters(seed, decoding) for _, seed in asked]
         cells = cells_of_requests(
             [number for number, _ in asked], [prompt.place for prompt in prompts], decoding.prompts_per_batch
         )
-        outputs = self.served.generate(self.files, requests, parameters, cells, "sampling")
-        found = iter([self._response(output.outputs[0]) for output in outputs])
+        sampled = self.served.generate(
+            self.files,
+            requests,
+            parameters,
+            cells,
+            "sampling",
+            lambda _, output: list(output.outputs[0].token_ids),
+            kept,
+        )
+        found = iter(map(self._response, sampled))
         return [[next(found) for _ in prompt.seeds] for prompt in prompts]
 
     def facts(self) -> dict:
@@ -48,7 +57,6 @@ class VllmSampler:
             detokenize=False,
         )
 
-    def _response(self, completion) -> Response:
-        ids = list(completion.token_ids)
+    def _response(self, ids: list[int]) -> Response:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return Response(ids, text, "stop" if ids[-1] == self.tokenizer.eos_token_id else "length")

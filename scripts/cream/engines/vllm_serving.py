@@ -13,19 +13,25 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 from cream.engines.base import ModelFiles
 from cream.errors import UserError
+from cream.kept import Kept, key_of
 from cream.phases import importing, phase
 from cream.serving import Serving
 
 ADAPTER_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM can be asked for
 # Tokens in one forward pass. While it scores, vLLM holds logits of all of them over the whole vocabulary.
 TOKENS_AT_ONCE = 2048
+
+
+# Requests that run together before they are kept: the last of each part leave the device half empty.
+KEPT_TOGETHER = 2048
 
 
 class ServedPolicies:
@@ -50,33 +56,41 @@ class ServedPolicies:
         parameters: Sequence,
         cells: Sequence[Sequence[int]],
         doing: str,
+        read: Callable[[int, Any], Any],
+        kept: Kept | None = None,
     ) -> list:
-        """vLLM's outputs for requests (token ids) in their order; `cells` has the numbers of the requests
-        that may run together in a deterministic run."""
+        """What `read` makes of vLLM's output for each request (token ids), in their order; JSON must be able
+        to hold it. `cells` has the numbers of the requests that may run together in a deterministic run."""
         if not requests:
             return []
         longest = max(len(ids) + one.max_tokens for ids, one in zip(requests, parameters, strict=True))
         llm = self._serving(files, longest)
         adapter = self._adapter(files.folder)
+        kept = kept or Kept()
         outputs: list = [None] * len(requests)
-        try:
-            for cell in cells if self._one_cell_at_a_time else [range(len(requests))]:
+
+        def answers(numbers: Sequence[int]) -> list:
+            try:
                 found = llm.generate(
-                    [{"prompt_token_ids": requests[i]} for i in cell],
-                    [parameters[i] for i in cell],
+                    [{"prompt_token_ids": requests[i]} for i in numbers],
+                    [parameters[i] for i in numbers],
                     lora_request=adapter,
                     use_tqdm=partial(_bar, doing),
                 )
-                for i, output in zip(cell, found, strict=True):
-                    outputs[i] = output
                 if self._one_cell_at_a_time:
                     llm.reset_prefix_cache()
-        except Exception as problem:  # a dead worker shows as any of several kinds
-            self.close()
-            raise UserError(
-                f"vLLM stopped while {doing} with {files.folder} ({_reason(problem)}): nothing was written; "
-                "run the job again, with more memory if it was killed for that"
-            ) from problem
+            except Exception as problem:  # a dead worker shows as any of several kinds
+                self.close()
+                raise UserError(
+                    f"vLLM stopped while {doing} with {files.folder} ({_reason(problem)}): what it had finished is "
+                    "kept; run the job again, with more memory if it was killed for that"
+                ) from problem
+            return [read(i, output) for i, output in zip(numbers, found, strict=True)]
+
+        for part in cells if self._one_cell_at_a_time else _large_parts(cells):
+            key = key_of(str(files.folder), [(requests[i], repr(parameters[i])) for i in part])
+            for i, answer in zip(part, kept.once(key, partial(answers, part)), strict=True):
+                outputs[i] = answer
         return outputs
 
     def facts(self) -> dict:
@@ -186,6 +200,16 @@ class WorkerWatch:
             flush=True,
         )
         os._exit(1)  # the main thread is inside vLLM and hears nothing
+
+
+def _large_parts(cells: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Whole cells in parts of about KEPT_TOGETHER requests."""
+    parts: list[list[int]] = [[]]
+    for cell in cells:
+        if len(parts[-1]) >= KEPT_TOGETHER:
+            parts.append([])
+        parts[-1].extend(cell)
+    return parts
 
 
 def _prepare_environment(serving: Serving) -> None:

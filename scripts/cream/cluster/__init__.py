@@ -1,0 +1,1 @@
+"""What a study asks of a cluster: resources of its jobs, checks before, cost and progress."""
