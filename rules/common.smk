@@ -19,7 +19,7 @@ from cream.paths import Owner, policy
 from cream.settings import check_config
 
 # The plan of a large study is millions of objects that stay: looking through them for garbage takes a
-# third of the planning time.
+# quarter of the planning time.
 gc.freeze()
 gc.set_threshold(1_000_000, 50, 1000)
 

@@ -122,8 +122,6 @@ rule export_pairs:
         "results/benchmarks/export_pairs/{model}-M{t}-{method}-seed{seed}.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        **needs("convert"),
     params:
         flags=export_flags,
         made_by=made_by("export_pairs.py"),

@@ -42,5 +42,5 @@ def reward_parameters(wildcards):
 
 
 def judge_parameters(wildcards):
-    """Of the judge of win rates; an endpoint's needs are not ours."""
-    return config["models"].get(config["judges"][STUDY["judge"]]["model"], {}).get("parameters", 0)
+    """Of the local judge of win rates."""
+    return config["models"][config["judges"][STUDY["judge"]]["model"]]["parameters"]

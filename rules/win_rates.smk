@@ -39,6 +39,15 @@ rule answer_instructions:
         " --answers {output.answers:q} 2>&1 | tee {log:q}"
 
 
+# An endpoint is asked from where Snakemake runs: it needs a network, which nodes often lack, and no model here.
+BY_ENDPOINT = "endpoint" in config["judges"][STUDY["judge"]]
+contest_needs = (
+    {}
+    if BY_ENDPOINT
+    else needs("compare", lambda wildcards: sizes.contest_tokens(config, wildcards.instructions), judge_parameters)
+)
+
+
 rule judge_answers:
     input:
         unpack(local_judge),
@@ -49,11 +58,12 @@ rule judge_answers:
         "results/logs/judge_answers/{model}/seed{seed}/{method}/M{t}/{instructions}/{other}-M{k}.log",
     benchmark:
         "results/benchmarks/judge_answers/{model}/seed{seed}/{method}/M{t}/{instructions}/{other}-M{k}.tsv"
+    localrule: BY_ENDPOINT
     conda:
         ENVIRONMENT
     threads: config["compute"]["threads"]["judge"]
     resources:
-        **needs("compare", lambda wildcards: sizes.contest_tokens(config, wildcards.instructions), judge_parameters),
+        **contest_needs,
     params:
         # Not an output: what an endpoint has answered stays when the job fails.
         kept=lambda wildcards, output: output.judged.removesuffix(".parquet") + ".jsonl",

@@ -137,14 +137,10 @@ def _tree_without_docstrings(path: Path) -> str:
 
 @cache
 def _owners(module: str) -> tuple[str, ...]:
-    """The installed packages that a top-level module belongs to: nearly always its namesake or one of two
-    common forms of it; looking through every package's files for the others takes half a second."""
-    own = _canonical(module)
-    if _installed(own) is not None:
-        return (own,)
-    for name in (f"py{own}", f"{own}-python"):
-        if _installed(name) is not None and f"\n{module}/" in f"\n{metadata.distribution(name).read_text('RECORD')}":
-            return (name,)
+    """The installed packages that a top-level module belongs to: nearly always its namesake, and
+    looking through every package's files for the others takes half a second."""
+    if _installed(_canonical(module)) is not None:
+        return (_canonical(module),)
     return tuple(_canonical(name) for name in metadata.packages_distributions().get(module, ()))
 
 

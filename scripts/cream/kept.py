@@ -19,10 +19,10 @@ SCRATCH = "scratch"
 
 
 def scratch_path(output: Path) -> Path:
-    """Where the unfinished work on an output lies: results/scratch/…, or scratch/ beside an output elsewhere."""
+    """Where the unfinished work on an output lies: results/scratch/…, or hidden beside an output elsewhere."""
     parts = output.parts
     if RESULTS not in parts:
-        return output.parent / SCRATCH / output.name
+        return output.with_name(f".{output.name}")
     at = len(parts) - parts[::-1].index(RESULTS)
     return Path(*parts[:at], SCRATCH, *parts[at:])
 
@@ -54,19 +54,20 @@ class Kept:
         return self.parts[key]
 
     def _read(self, path: Path) -> None:
-        whole, damaged = [], 0
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-                whole.append(entry)
-                damaged += "key" in entry and entry["digest"] != _digest(entry["value"])
-            except (ValueError, KeyError, TypeError):
-                damaged += 1
-        if not whole or whole[0].get("identity") != self.identity:
+        first, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+        if first != self._first_line:
             print(f"{path} is of other settings, inputs or code: beginning anew", flush=True)
             path.unlink()
             return
-        self.parts = {e["key"]: e["value"] for e in whole[1:] if "key" in e and e["digest"] == _digest(e["value"])}
+        damaged = 0
+        for line in filter(None, lines):
+            try:
+                entry = json.loads(line)
+                if entry["digest"] != _digest(entry["value"]):
+                    raise ValueError("changed")
+                self.parts[entry["key"]] = entry["value"]
+            except (ValueError, KeyError, TypeError):
+                damaged += 1
         print(f"going on where an earlier try stopped: {len(self.parts)} parts are done", flush=True)
         if damaged:
             print(f"{damaged} cut short or changed in {path}: done again", flush=True)
@@ -85,7 +86,11 @@ class Kept:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.exists()
         self.file = path.open("a", encoding="utf-8")
-        self.file.write(json.dumps({"identity": self.identity}) + "\n" if new else "\n")
+        self.file.write(f"{self._first_line}\n" if new else "\n")
+
+    @property
+    def _first_line(self) -> str:
+        return json.dumps({"identity": self.identity})
 
 
 def _digest(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def test_work_on_an_output_lies_in_scratch_and_not_beside_it() -> None:
     output = Path("results/tiny/seed1/sft/M1/samples.parquet")
     assert scratch_path(output) == Path("results/scratch/tiny/seed1/sft/M1/samples.parquet")
     assert scratch_path(Path("/a/results/b/results/c")) == Path("/a/results/b/results/scratch/c")
-    assert scratch_path(Path("/elsewhere/samples.parquet")) == Path("/elsewhere/scratch/samples.parquet")
+    assert scratch_path(Path("/elsewhere/samples.parquet")) == Path("/elsewhere/.samples.parquet")
 
 
 parts = st.dictionaries(st.text(min_size=1), st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.text()))
@@ -113,26 +114,48 @@ def sampling(prompts: Path, model: Path, to: Path) -> list[str]:
     return command("sample_responses", to.parent, **flags, precision="float32")
 
 
-def test_sampling_killed_goes_on_and_makes_the_undisturbed_table(prompts: Path, tiny_assets: Path, tmp_path) -> None:
-    model = tiny_assets / "model"
-    calm, killed = tmp_path / "calm/samples.parquet", tmp_path / "killed/samples.parquet"
-    subprocess.run(sampling(prompts, model, calm), check=True, capture_output=True)
-    assert not (calm.parent / "scratch/samples.parquet.jsonl").exists()
-
-    work = killed.parent / "scratch/samples.parquet.jsonl"
-    process = subprocess.Popen(sampling(prompts, model, killed), stdout=subprocess.DEVNULL)
+def until_kept(command: list[str], work: Path, lines: int) -> int:
+    """Run the command, kill it once its work has so many lines; how many parts were whole."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     until = time.monotonic() + 60
-    while time.monotonic() < until and (not work.exists() or work.read_text().count("\n") < 4):
+    while time.monotonic() < until and (not work.exists() or work.read_text().count("\n") < lines):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert not killed.exists()
-    finished = sum('"key"' in line for line in work.read_text().splitlines() if line.endswith("}"))
-    assert 3 <= finished < 30
+    return sum('"key"' in line for line in work.read_text().splitlines() if line.endswith("}"))
 
+
+def test_sampling_and_scoring_killed_go_on_and_make_the_undisturbed_tables(
+    prompts: Path, tiny_assets: Path, tmp_path: Path
+) -> None:
+    model = tiny_assets / "model"
+    calm, killed = tmp_path / "calm/samples.parquet", tmp_path / "killed/samples.parquet"
+    subprocess.run(sampling(prompts, model, calm), check=True, capture_output=True)
+    assert sorted(path.name for path in calm.parent.iterdir()) == ["samples.parquet", "samples.parquet.record.json"]
+    # Under the same model twice: a part is kept for each model apart.
+    other = Path(shutil.copytree(model, tmp_path / "other"))
+    scoring = [scored(calm, [model, other], tmp_path / name) for name in ("a", "b")]
+    subprocess.run(scoring[0], check=True, capture_output=True)
+
+    finished = until_kept(sampling(prompts, model, killed), killed.parent / ".samples.parquet.jsonl", 4)
+    assert 3 <= finished < 30 and not killed.exists()
     again = subprocess.run(sampling(prompts, model, killed), check=True, capture_output=True, text=True)
     assert f"going on where an earlier try stopped: {finished} parts are done" in again.stdout
     assert killed.read_bytes() == calm.read_bytes()
-    assert not work.exists()
+    assert sorted(path.name for path in killed.parent.iterdir()) == ["samples.parquet", "samples.parquet.record.json"]
     record = json.loads(killed.with_name("samples.parquet.record.json").read_text())
     assert record["observed"]["responses"] == 120 * 8
+
+    # In the second model: 30 parts of the first lie before it.
+    finished = until_kept(scoring[1], tmp_path / "b/.first.parquet.jsonl", 34)
+    assert 33 <= finished < 60
+    again = subprocess.run(scoring[1], check=True, capture_output=True, text=True)
+    assert f"going on where an earlier try stopped: {finished} parts are done" in again.stdout
+    for table in ("first", "second"):
+        assert (tmp_path / f"a/{table}.parquet").read_bytes() == (tmp_path / f"b/{table}.parquet").read_bytes()
+
+
+def scored(samples: Path, models: list[Path], to: Path) -> list[str]:
+    flags = {"samples": samples, "base": models[0], "prompts_per_batch": 4, "precision": "float32"}
+    tables = [to / "first.parquet", to / "second.parquet"]
+    return [*command("score_responses", to, **flags), "--models", *map(str, models), "--logprobs", *map(str, tables)]

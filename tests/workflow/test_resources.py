@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from conftest import Study
@@ -67,4 +66,3 @@ def test_the_profile_is_one_snakemake_reads(study: Study) -> None:
     study.change("{}")
     found = asked(study, "train_sft", "--profile", "slurm", "--executor", "local")
     assert {"slurm_partition", "gpu_partition", "gpu_request", "slurm_account"} <= set(found)
-    assert Path(study.folder / "slurm/profile.yaml").exists()

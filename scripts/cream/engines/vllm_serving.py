@@ -28,9 +28,7 @@ from cream.serving import Serving
 ADAPTER_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM can be asked for
 # Tokens in one forward pass. While it scores, vLLM holds logits of all of them over the whole vocabulary.
 TOKENS_AT_ONCE = 2048
-
-
-# Requests that run together before they are kept: the last of each part leave the device half empty.
+# Requests that run together before they are kept: the last ones of a part leave the device half empty.
 KEPT_TOGETHER = 2048
 
 
@@ -194,7 +192,8 @@ class WorkerWatch:
         for worker in self.workers:
             worker.kill()
         print(
-            f"error: a process of vLLM ended ({dead.exitcode}) while serving {self.weights}: nothing was written; "
+            f"error: a process of vLLM ended ({dead.exitcode}) while serving {self.weights}: what it had "
+            "finished is kept; "
             "run the job again, with more memory if it was killed for that",
             file=sys.stderr,
             flush=True,
