@@ -294,3 +294,46 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_what_was_kept_is_not_computed_again(tiny_assets: Path, adapter: Path, tmp_path: Path) -> None:
+    text = """
+import cream.engines.vllm_serving as serving
+from cream.kept import Kept
+
+serving.KEPT_TOGETHER = 12  # so that 11 prompts of 3 responses are 3 parts
+file = Path(asked["file"])
+calls = []
+def counted(sampler, scorer):
+    def note(served):
+        start = served._serving
+        def noting(*given):
+            llm = start(*given)
+            if not hasattr(llm, "plain"):
+                llm.plain = llm.generate
+                llm.generate = lambda requests, *a, **k: (calls.append(len(requests)), llm.plain(requests, *a, **k))[1]
+            return llm
+        served._serving = noting
+    note(sampler.served), note(scorer.served)
+    return sampler, scorer
+
+def work(kept):
+    first = len(calls)
+    sampled = sampler.generate(prompts, decoding, kept)
+    groups = [ScoringGroup(p.ids, [r.ids for r in found]) for p, found in zip(prompts, sampled)]
+    scores = scorer.score(M1, groups, 4, kept=kept)
+    return [[vars(r) for r in found] for found in sampled], scores, calls[first:]
+
+sampler, scorer = counted(open_sampler("vllm", M1, "float32", plain), open_scorer("vllm", [M1], "float32", plain))
+calm = work(Kept(file, "x"))
+lines = file.read_text().splitlines()
+file.write_text("\\n".join([*lines[:2], lines[4], lines[3][:50]]))
+again = work(Kept(file, "x"))
+print(json.dumps({"calm": calm, "again": again}))
+"""
+    found = python(text, tiny_assets / "model", adapter, file=str(tmp_path / "kept.jsonl"))
+    *results, parts = found["calm"]
+    *after, done_again = found["again"]
+    assert after == results
+    assert parts[:3] == [12, 12, 9] and len(parts) > 4  # equal responses are scored once
+    assert done_again == [*parts[1:3], *parts[4:]]

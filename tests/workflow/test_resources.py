@@ -49,6 +49,17 @@ def test_without_gpus_jobs_stay_in_the_plain_partition(study: Study) -> None:
     assert not {"gpu", "gpu_model", "gres"} & set(found)
 
 
+def test_asking_an_endpoint_takes_no_gpu(study: Study) -> None:
+    judge = "{endpoint: 'http://127.0.0.1:9/v1', model: m, key_from: null, max_new_tokens: 9, parallel: 1, retries: 0}"
+    wanted = "study: {instructions: [everyday], judge: %s}, compute: {platform: cuda}"
+    site = ["--default-resources", *SITE, "gpu_request=gpus"]
+    study.change("{" + wanted % "local" + "}")
+    assert asked(study, "judge_answers", *site)["gpu"] == "1"
+    study.change("{" + wanted % "hosted" + ", judges: {hosted: " + judge + "}}")
+    found = asked(study, "judge_answers", *site)
+    assert found["slurm_partition"] == "short" and not {"gpu", "expected_seconds"} & set(found)
+
+
 def test_memory_and_time_follow_the_model(study: Study) -> None:
     study.change("{}")
     small = asked(study, "sample_responses")
