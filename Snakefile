@@ -15,6 +15,11 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+# A cluster that ends a job early sends SIGTERM to all its processes. The stage saves what it has and ends; the
+# shell and the `tee` around it must not go before.
+shell.prefix("trap '' TERM; ")
+
+
 include: "rules/common.smk"
 include: "rules/resources.smk"
 include: "rules/inputs.smk"

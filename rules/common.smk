@@ -203,7 +203,13 @@ def run_flags(stage):
     compute = config["compute"]
     engine = engine_of(stage)
     serving = compute["vllm"] if engine == "vllm" else None
-    return flags(engine=engine, serving=serving, precision=compute["precision"], threads=compute["threads"][stage])
+    return flags(
+        engine=engine,
+        serving=serving,
+        precision=compute["precision"],
+        threads=compute["threads"][stage],
+        gpus=sizes.gpus(config, stage) or None,
+    )
 
 
 def engine_of(stage):

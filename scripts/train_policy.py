@@ -44,7 +44,12 @@ def main(settings) -> dict:
         print(f"training on {len(pairs)} pairs, mean weight {pairs['weight'].mean():.3f}", flush=True)
     with stage.whole_folder(settings.model) as folder:
         steps = trainer.train_preferences(
-            pairs.to_dict("records"), loss, optimisation_of(settings), lora_of(settings), folder
+            pairs.to_dict("records"),
+            loss,
+            optimisation_of(settings),
+            lora_of(settings),
+            folder,
+            stage.checkpoints(settings),
         )
         _check_first_loss(steps[0]["loss"], loss.at_start(steps[0]["weight"]), loss.steepness, settings)
     write_manifest(settings.model)

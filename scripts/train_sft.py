@@ -25,7 +25,9 @@ def main(settings) -> dict:
     if is_main_process():
         print(f"fine-tuning on {len(examples)} examples", flush=True)
     with stage.whole_folder(settings.model) as folder:
-        steps = trainer.finetune(examples, optimisation_of(settings), lora_of(settings), folder)
+        steps = trainer.finetune(
+            examples, optimisation_of(settings), lora_of(settings), folder, stage.checkpoints(settings)
+        )
     write_manifest(settings.model)
     return {"examples": len(examples), "steps": steps}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from pathlib import Path
+from typing import BinaryIO
 
 CHUNK = 1 << 20
 
@@ -23,11 +23,11 @@ def tensors_digest(path: Path) -> str:
     """SHA-256 over name, dtype, shape and bytes of every tensor of a safetensors file, by name.
 
     The file's own bytes vary from save to save when it carries metadata; its tensors don't.
+    Raises `ValueError` if it is no whole safetensors file.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        (header_length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(header_length))
+        header, header_length = _header(file, path)
         header.pop("__metadata__", None)
         for name in sorted(header):
             entry = header[name]
@@ -42,6 +42,20 @@ def tensors_digest(path: Path) -> str:
                 digest.update(chunk)
                 left -= len(chunk)
     return digest.hexdigest()
+
+
+def _header(file: BinaryIO, path: Path) -> tuple[dict, int]:
+    """What a safetensors file says it holds, and how many bytes that took."""
+    length = int.from_bytes(file.read(8), "little")
+    if not 0 < length <= path.stat().st_size - 8:
+        raise ValueError(f"{path} has no header of tensors")
+    header = json.loads(file.read(length))
+    entries = (
+        [entry for name, entry in header.items() if name != "__metadata__"] if isinstance(header, dict) else [None]
+    )
+    if not all(isinstance(entry, dict) and {"dtype", "shape", "data_offsets"} <= entry.keys() for entry in entries):
+        raise ValueError(f"{path} has no header of tensors")
+    return header, length
 
 
 def folder_digests(folder: Path) -> dict[str, str]:

@@ -15,9 +15,11 @@ import platform
 import resource
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 from cream.digests import file_digest, folder_digests
+from cream.errors import UserError
 from cream.fingerprint import code_digest, stage_packages
 from cream.phases import phases
 from cream.processes import is_main_process, process_count
@@ -67,10 +69,60 @@ def recipe(settings: argparse.Namespace) -> dict:
     return {
         "stage": script.stem,
         "settings": {name: _plain(value) for name, value in given.items()},
-        "inputs": {str(path): _digest(path) for path in inputs},
+        "inputs": {str(path): _input_digest(path) for path in inputs},
         "code": code_digest(script, engine),
         "packages": stage_packages(script, engine),
     }
+
+
+def was_made(settings: argparse.Namespace, outputs: list[Path]) -> bool:
+    """Whether the outputs are there, whole, from the very job that `settings` describe."""
+    record = _read_record(outputs[0])
+    wanted = json.loads(json.dumps(_finite(recipe(settings)), default=str))
+    return (
+        record is not None
+        and all(record.get(name) == value for name, value in wanted.items())
+        and all(path.exists() and record["outputs"].get(str(path)) == _digest(path) for path in outputs)
+    )
+
+
+def check_inputs(settings: argparse.Namespace) -> None:
+    """Raise `UserError` if an input isn't what its own record or manifest says: changed or cut short since."""
+    from cream.stage import InputPath
+
+    for path in (path for value in vars(settings).values() for path in _paths(value, InputPath)):
+        damaged = _damaged_file(path) if path.is_dir() else _other_than_recorded(path)
+        if damaged:
+            raise UserError(
+                f"{damaged} is not what it was when it was made (changed or cut short): delete "
+                f"{path} and what lies beside it under that name, and run again to make it anew"
+            )
+
+
+def _other_than_recorded(path: Path) -> Path | None:
+    recorded = (_read_record(path) or {}).get("outputs", {}).get(str(path))
+    return path if recorded is not None and recorded != _input_digest(path) else None
+
+
+def _damaged_file(folder: Path) -> Path | None:
+    """The first file of a model folder that its manifest tells otherwise; a missing one too."""
+    manifest = manifest_path(folder)
+    if not manifest.exists():
+        return None
+    try:
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+        found = folder_digests(folder)
+    except ValueError:  # no JSON, or a file of tensors without its end
+        return folder
+    differing = sorted(name for name in {*told, *found} if told.get(name) != found.get(name))
+    return folder / differing[0] if differing else None
+
+
+def _read_record(output: Path) -> dict | None:
+    try:
+        return json.loads(record_path(output).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _finite(value: object) -> object:
@@ -93,6 +145,12 @@ def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value):
         return dataclasses.asdict(value)
     return str(value) if isinstance(value, Path) else value
+
+
+@cache
+def _input_digest(path: Path) -> str | dict[str, str]:
+    """As the job found it: read once."""
+    return _digest(path)
 
 
 def _digest(path: Path) -> str | dict[str, str]:

@@ -7,16 +7,21 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cream.errors import UserError
+from cream.checkpoints import Checkpoints
+from cream.errors import Stopped, UserError
 from cream.kept import Kept, key_of, scratch_path
-from cream.processes import is_main_process
-from cream.records import recipe, write_record
+from cream.lease import lease
+from cream.processes import is_main_process, process_count
+from cream.records import check_inputs, recipe, was_made, write_record
+
+UNFINISHED = "new-"  # in the temporary names of outputs that are being written
 
 
 class InputPath(type(Path())):
@@ -67,6 +72,7 @@ def add_run_flags(flags: argparse.ArgumentParser) -> None:
     flags.add_argument("--serving", type=serving_settings, help="vllm: its settings as JSON (compute.vllm)")
     flags.add_argument("--precision", default="bfloat16", help="dtype of the forward pass: bfloat16 or float32")
     flags.add_argument("--threads", type=int, default=1, help="CPU threads of the computation")
+    flags.add_argument("--gpus", type=int, help="under SLURM: GPUs that this job was promised")
 
 
 def add_shard_flag(flags: argparse.ArgumentParser) -> None:
@@ -116,12 +122,21 @@ def run(
     try:
         for output in outputs:
             _make_parent(output)
-        observed = main(settings) or {}
-        if is_main_process():
-            write_record(settings, started, determinism, observed)
-            _forget_unfinished(outputs)
+        check_inputs(settings)
+        _check_gpus(settings)
+        with _alone(settings, outputs) as made_by_twin:
+            if not made_by_twin:
+                continued = _unfinished_work(outputs)
+                observed = main(settings) or {}
+                if is_main_process():
+                    _date_after_inputs(settings, outputs)
+                    write_record(settings, started, determinism, {**continued, **observed})
+                    _forget_unfinished(outputs)
     except UserError as mistake:
         sys.exit(f"error: {mistake}" if is_main_process() else 1)
+    except Stopped:
+        print("error: asked to end (SIGTERM): run it again and it goes on from what it had finished", file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM)
     except OSError as problem:
         # A disk that is full or read-only is not a bug of ours; other system errors name a file too.
         if problem.filename is None and problem.errno is None:
@@ -129,16 +144,87 @@ def run(
         sys.exit(f"error: {problem.filename or 'the disk'}: {problem.strerror}")
 
 
+@contextlib.contextmanager
+def _alone(settings: argparse.Namespace, outputs: list[OutputPath]) -> Iterator[bool]:
+    """While no other process makes the same output; whether one has just made it while this one waited.
+
+    Only for what runs a model: a Snakemake that was killed leaves such jobs running for hours.
+    """
+    if not outputs or not hasattr(settings, "engine") or not is_main_process():
+        yield False
+        return
+    waited = []
+    path = _beside_kept(outputs[0], "lease")
+
+    def wait(holder: str) -> None:
+        if process_count() > 1:  # the others would wait for this one at their first common step, and give up
+            raise UserError(f"{outputs[0]} is being made by {holder}: wait until that job ends, or cancel it")
+        print(f"waiting for {holder}, which makes {outputs[0]}", flush=True)
+        waited.append(holder)
+
+    with lease(path, wait):
+        _remove_torn(outputs)
+        made = bool(waited) and was_made(settings, outputs)
+        if made:
+            print(f"{outputs[0]} was made by {waited[0]}: nothing left to do", flush=True)
+        yield made
+
+
+def _remove_torn(outputs: list[OutputPath]) -> None:
+    """What a killed job was writing, under temporary names. Only the holder of the lease may."""
+    for torn in (path for output in outputs for path in output.parent.glob(f".{output.name}*.{UNFINISHED}*")):
+        shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
+
+
+def _unfinished_work(outputs: list[OutputPath]) -> dict:
+    """For the record, whose times are of this try alone."""
+    found = any(_beside_kept(output, kind).exists() for output in outputs for kind in ("jsonl", "checkpoints"))
+    return {"continues_an_earlier_try": True} if found else {}
+
+
+def _check_gpus(settings: argparse.Namespace) -> None:
+    promised = getattr(settings, "gpus", None)
+    if promised is None or "SLURM_JOB_ID" not in os.environ:
+        return
+    import torch
+
+    found = torch.cuda.device_count()
+    if found != promised:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+        raise UserError(
+            f"this job was promised {promised} GPUs and finds {found} (CUDA_VISIBLE_DEVICES: {visible}): correct "
+            "gpu_request and gpu_partition in slurm/profile.yaml, or compute.processes and compute.vllm"
+        )
+
+
+def _date_after_inputs(settings: argparse.Namespace, outputs: list[OutputPath]) -> None:
+    """An output is never dated before an input, whatever the clocks of the machines that wrote them say:
+    Snakemake would take it for outdated."""
+    inputs = [item for value in vars(settings).values() for item in (value if isinstance(value, list) else [value])]
+    newest = max((path.stat().st_mtime_ns for path in inputs if isinstance(path, InputPath)), default=0)
+    for output in outputs:
+        if output.exists() and output.stat().st_mtime_ns < newest:
+            os.utime(output, ns=(newest, newest))
+
+
 def kept(settings: argparse.Namespace) -> Kept:
     """What an earlier try of this very job has finished, and where this one keeps its own: nowhere, where a
     test calls the stage's work without the command line."""
     outputs = _outputs(settings)
-    return Kept(_kept_path(outputs[0]), key_of(recipe(settings))) if outputs else Kept()
+    return Kept(_beside_kept(outputs[0], "jsonl"), key_of(recipe(settings))) if outputs else Kept()
 
 
-def _kept_path(output: Path) -> Path:
+def checkpoints(settings: argparse.Namespace) -> Checkpoints:
+    """What an earlier try of this very training has saved, and where this one saves its own."""
+    outputs = _outputs(settings)
+    if not outputs:
+        return Checkpoints()
+    return Checkpoints(_beside_kept(outputs[0], "checkpoints"), key_of(recipe(settings)))
+
+
+def _beside_kept(output: Path, kind: str) -> Path:
     path = scratch_path(output)
-    return path.with_name(f"{path.name}.jsonl")
+    return path.with_name(f"{path.name}.{kind}")
 
 
 def _outputs(settings: argparse.Namespace) -> list[OutputPath]:
@@ -148,10 +234,16 @@ def _outputs(settings: argparse.Namespace) -> list[OutputPath]:
 
 def _forget_unfinished(outputs: list[OutputPath]) -> None:
     for output in outputs:
-        _kept_path(output).unlink(missing_ok=True)
+        _beside_kept(output, "jsonl").unlink(missing_ok=True)
+        shutil.rmtree(_beside_kept(output, "checkpoints"), ignore_errors=True)
+
+
+def _stop(*_: object) -> None:
+    raise Stopped
 
 
 def _prepare_process(settings: argparse.Namespace) -> None:
+    signal.signal(signal.SIGTERM, _stop)
     os.environ.update(
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
@@ -177,7 +269,7 @@ def _make_parent(output: Path) -> None:
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it only when the block ends well."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{UNFINISHED}", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -192,7 +284,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, renamed to it only when the block ends well, and only by
     the main process of a job."""
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.{UNFINISHED}"))
     try:
         yield temporary
         if not is_main_process():

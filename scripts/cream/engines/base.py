@@ -139,15 +139,30 @@ class Trainer(Protocol):
     tokenizer: object
 
     def finetune(
-        self, examples: Sequence[tuple[Tokens, Tokens]], optimisation: Optimisation, lora: Lora, out: Path
+        self,
+        examples: Sequence[tuple[Tokens, Tokens]],
+        optimisation: Optimisation,
+        lora: Lora,
+        out: Path,
+        checkpoints: object = ...,
     ) -> list[dict]:
-        """Supervised fine-tuning on (prompt_ids, response_ids); returns the log, one entry a step."""
+        """Supervised fine-tuning on (prompt_ids, response_ids); returns the log, one entry a step.
+
+        `checkpoints` is a `cream.checkpoints.Checkpoints` (not imported: see below): training goes on from the
+        last one, and leaves them where they are. None are kept by default.
+        """
         ...
 
     def train_preferences(
-        self, pairs: Sequence[dict], loss: Callable, optimisation: Optimisation, lora: Lora, out: Path
+        self,
+        pairs: Sequence[dict],
+        loss: Callable,
+        optimisation: Optimisation,
+        lora: Lora,
+        out: Path,
+        checkpoints: object = ...,
     ) -> list[dict]:
-        """Preference training on weighted pairs; returns the log, one entry a step.
+        """Preference training on weighted pairs; returns the log, one entry a step. Checkpoints as above.
 
         Each pair has prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps
         (nats, summed over the response) and weight (C). `loss` is a `cream.loss.PreferenceLoss`

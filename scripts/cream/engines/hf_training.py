@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -12,8 +13,10 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
+from cream.checkpoints import Checkpoints
 from cream.engines.base import Lora, ModelFiles, Optimisation, ScoringGroup, Tokens
 from cream.engines.exact_steps import ExactSteps, filled
+from cream.engines.hf_checkpoints import SavesInTime
 from cream.engines.hf_models import load_for_training, save_policy
 from cream.engines.packing import PackedBatch, pack, response_logprobs
 from cream.engines.tokens import load_tokenizer
@@ -23,6 +26,7 @@ from cream.phases import phase
 from cream.processes import is_main_process, process_count
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
+NO_CHECKPOINTS = Checkpoints()
 
 
 class TransformersTrainer:
@@ -34,21 +38,32 @@ class TransformersTrainer:
         self.tokenizer = load_tokenizer(files.folder)
 
     def finetune(
-        self, examples: Sequence[tuple[Tokens, Tokens]], optimisation: Optimisation, lora: Lora, out: Path
+        self,
+        examples: Sequence[tuple[Tokens, Tokens]],
+        optimisation: Optimisation,
+        lora: Lora,
+        out: Path,
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
     ) -> list[dict]:
         with phase("load"):
             model = load_for_training(self.files, self.precision, lora, optimisation.seed)
-        steps = finetune(model, self.tokenizer, examples, optimisation, self.precision)
+        steps = finetune(model, self.tokenizer, examples, optimisation, self.precision, checkpoints)
         if is_main_process():
             save_policy(model, self.tokenizer, out)
         return steps
 
     def train_preferences(
-        self, pairs: Sequence[dict], loss: PreferenceLoss, optimisation: Optimisation, lora: Lora, out: Path
+        self,
+        pairs: Sequence[dict],
+        loss: PreferenceLoss,
+        optimisation: Optimisation,
+        lora: Lora,
+        out: Path,
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
     ) -> list[dict]:
         with phase("load"):
             model = load_for_training(self.files, self.precision, lora, optimisation.seed)
-        steps = train_preferences(model, self.tokenizer, pairs, loss, optimisation, self.precision)
+        steps = train_preferences(model, self.tokenizer, pairs, loss, optimisation, self.precision, checkpoints)
         if is_main_process():
             save_policy(model, self.tokenizer, out)
         return steps
@@ -135,13 +150,20 @@ class ResponseOnlySFTTrainer(ExactSteps, SFTTrainer):
         return (loss, outputs) if return_outputs else loss
 
 
-def finetune(model, tokenizer, examples, optimisation: Optimisation, precision: str) -> list[dict]:
+def finetune(
+    model,
+    tokenizer,
+    examples,
+    optimisation: Optimisation,
+    precision: str,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
+) -> list[dict]:
     """Train `model` in place on (prompt_ids, response_ids) examples; returns the step log."""
     rows = filled([supervised_example(*example) for example in examples], examples_at_once(optimisation))
     for row in rows:
         if not row["real"]:
             row["labels"] = [IGNORED] * len(row["labels"])
-    with tempfile.TemporaryDirectory() as scratch:
+    with _work_folder(checkpoints) as scratch:
         trainer = ResponseOnlySFTTrainer(
             model=model,
             args=SFTConfig(
@@ -152,10 +174,7 @@ def finetune(model, tokenizer, examples, optimisation: Optimisation, precision: 
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
         )
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(ProgressLine())
-        trainer.train()
-    return _step_log(trainer)
+        return _train(trainer, checkpoints)
 
 
 class PairCollator:
@@ -182,6 +201,10 @@ class WeightedDPOTrainer(ExactSteps, DPOTrainer):
 
     def __init__(self, *args, preference_loss: PreferenceLoss, **kwargs):
         super().__init__(*args, **kwargs)
+        # TRL adds a copy of the adapter as the reference. Nothing uses it here, and transformers goes on from a
+        # checkpoint with two adapters by loading the copy alone.
+        if "ref" in getattr(self.model, "peft_config", {}):
+            self.model.delete_adapter("ref")
         self.preference_loss = preference_loss
         self.noted: dict[str, torch.Tensor] = {}  # (sum, count) over the pairs since the last log
 
@@ -218,7 +241,13 @@ class WeightedDPOTrainer(ExactSteps, DPOTrainer):
 
 
 def train_preferences(
-    model, tokenizer, pairs: Sequence[dict], loss: PreferenceLoss, optimisation: Optimisation, precision: str
+    model,
+    tokenizer,
+    pairs: Sequence[dict],
+    loss: PreferenceLoss,
+    optimisation: Optimisation,
+    precision: str,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> list[dict]:
     """Train `model` in place on weighted pairs; returns the step log.
 
@@ -226,7 +255,7 @@ def train_preferences(
     (nats, summed over the response) and weight (C).
     """
     rows = filled(list(pairs), examples_at_once(optimisation))
-    with tempfile.TemporaryDirectory() as scratch:
+    with _work_folder(checkpoints) as scratch:
         trainer = WeightedDPOTrainer(
             model=model,
             args=DPOConfig(
@@ -240,11 +269,31 @@ def train_preferences(
             processing_class=tokenizer,
             preference_loss=loss,
         )
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(ProgressLine())
-        trainer.train()
-    return _step_log(trainer)
+        return _train(trainer, checkpoints)
 
 
-def _step_log(trainer) -> list[dict]:
+@contextlib.contextmanager
+def _work_folder(checkpoints: Checkpoints) -> Iterator[str]:
+    """Where a trainer writes: the checkpoints' folder, or nowhere that stays."""
+    folder = checkpoints.open()
+    if folder is not None:
+        yield str(folder)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield scratch
+
+
+def _train(trainer, checkpoints: Checkpoints) -> list[dict]:
+    """Train to the end, from the last checkpoint if there is one; returns the log of all steps, also of those
+    before it. Raises `Stopped` after SIGTERM, with a checkpoint behind the step that was running."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(ProgressLine())
+    latest = checkpoints.latest()
+    if latest is not None and is_main_process():
+        print(f"going on from {latest}", flush=True)
+    saves = SavesInTime(checkpoints)
+    if checkpoints.folder is not None:
+        trainer.add_callback(saves)
+    with saves.listening():
+        trainer.train(resume_from_checkpoint=None if latest is None else str(latest))
     return [entry for entry in trainer.state.log_history if "loss" in entry]
