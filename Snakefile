@@ -161,5 +161,9 @@ rule export:
         EXPORTS,
 
 
+onstart:
+    hold_results()
+
+
 onsuccess:
     show_summary()

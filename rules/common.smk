@@ -1,5 +1,7 @@
 """What the whole plan shares: the checked config, the study's files, and flags for scripts."""
 
+import atexit
+import contextlib
 import gc
 import json
 import os
@@ -14,6 +16,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from cream.errors import UserError
 from cream.exports import model_name, pairs_name, selected
 from cream.fingerprint import code_digest, environment_digest
+from cream.lease import Held, lease
 from cream.methods import tables_needed
 from cream.paths import Owner, policy
 from cream.settings import check_config
@@ -51,6 +54,8 @@ wildcard_constraints:
     other="[a-z0-9][a-z0-9._-]*",
 
 
+RUNNING = contextlib.ExitStack()
+atexit.register(RUNNING.close)
 # M0, M1 or a method's own model.
 ANY_POLICY = r"base/M0|seed\d+/[a-z0-9._-]+/M\d+"
 # The chain of models is what takes long: its jobs go before evaluations that nothing waits for.
@@ -284,6 +289,17 @@ def in_report(table):
         category="Tables",
         labels={"name": table},
     )
+
+
+def hold_results():
+    """Let no other Snakemake work on these results while this one does: its own lock is in .snakemake/, and two
+    clones may share one results folder."""
+    if not workflow.is_main_process:
+        return
+    try:
+        RUNNING.enter_context(lease(Path("results/.running")))
+    except Held as other:
+        sys.exit(f"error: another Snakemake works on results/: {other}; wait until it ends, or end it")
 
 
 def show_summary():
