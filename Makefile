@@ -1,5 +1,6 @@
 # make run         the default study, from nothing to its report
 # make test        every test
+# make faults      kills, limits, dead nodes: minutes each, written to docs/faults.md
 # make benchmark   measures the engines on this machine (benchmarks/)
 # make env         only the environment; make lock makes the locks anew
 # PLATFORM=cuda with any of them takes the environment for NVIDIA GPUs
@@ -12,7 +13,7 @@ PLATFORM ?= cpu
 # PIP_FIND_LINKS is used if there is one, PyTorch's own index if not.
 TORCH := $(if $(filter cpu,$(PLATFORM)),$(if $(PIP_FIND_LINKS),,--extra-index-url https://download.pytorch.org/whl/cpu))
 
-.PHONY: run test benchmark env lock
+.PHONY: run test faults benchmark env lock
 
 run: env
 	$(BIN)/snakemake --cores all
@@ -20,6 +21,10 @@ run: env
 test: env
 	$(BIN)/python -m pytest -n 2 tests/test_style.py tests/unit tests/browser
 	$(BIN)/python -m pytest tests/workflow
+	$(BIN)/python -m pytest tests/slurm
+
+faults: env
+	$(BIN)/python -m pytest -m faults --faults-table docs/faults.md $(wildcard tests/slurm tests/faults)
 
 benchmark: env
 	$(BIN)/snakemake --cores all sft sample

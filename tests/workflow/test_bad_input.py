@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import PROJECT, Study
+from projects import PROJECT, Study
 
 
 @pytest.fixture(scope="module")

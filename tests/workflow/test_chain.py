@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Study
+from projects import Study
 from scipy import stats
 
 from cream.digests import file_digest, folder_digests

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from conftest import Study
+from projects import Study
 
 from cream.tables import LOGPROBS, PAIRS, SAMPLES, read_table
 

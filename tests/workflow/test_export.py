@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import Study
 from datasets import load_dataset
 from huggingface_hub import DatasetCard, ModelCard
 from peft import AutoPeftModelForCausalLM, PeftModel
+from projects import Study
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cream.engines.base import ModelFiles

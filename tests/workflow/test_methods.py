@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import PROJECT, Study
+from projects import PROJECT, Study
 
 from cream.digests import folder_digests
 from cream.tables import AGREEMENT, CONSISTENCY, JUDGEMENTS, PAIRS, REWARDS, SAMPLES, VERDICTS, read_table

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import PROJECT, Study
+from projects import PROJECT, Study
 
 # What follows, for one method, from a change in its first iteration (iterations 1 and 2).
 AFTER_FIRST_WEIGHT = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import Study
+from projects import Study
 
 SITE = ["slurm_partition=short", "gpu_partition=accelerated"]
 

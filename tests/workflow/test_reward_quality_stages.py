@@ -7,7 +7,7 @@ import math
 
 import pandas as pd
 import pytest
-from conftest import Study
+from projects import Study
 
 from cream.reward_bench import REWARD_BENCH, TOO_LONG
 from cream.tables import JUDGEMENTS, SAMPLES, VERDICTS, read_table

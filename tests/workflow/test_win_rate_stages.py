@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from conftest import Study
+from projects import Study
 
 from cream.tables import read_table
 from cream.win_rates.tables import ANSWERS, JUDGED

@@ -1,0 +1,22 @@
+"""The table of faults: rows by name, text around them kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from faults_table import HEAD, merge
+
+
+def test_a_row_is_added_and_renewed_and_the_text_around_the_table_stays(tmp_path: Path) -> None:
+    file = tmp_path / "faults.md"
+    file.write_text("\n".join(["# Faults", "", *HEAD, "| a | x | y | 1 |", "", "After."]) + "\n")
+    merge(file, "b", ["made", "held", "2"])
+    merge(file, "a", ["made", "held", "3"])
+    assert file.read_text().splitlines() == [
+        *["# Faults", "", *HEAD, "| a | made | held | 3 |", "| b | made | held | 2 |", "", "After."]
+    ]
+
+
+def test_a_file_without_a_table_gets_one(tmp_path: Path) -> None:
+    merge(tmp_path / "faults.md", "a", ["made", "held", "2"])
+    assert (tmp_path / "faults.md").read_text().splitlines() == [*HEAD, "| a | made | held | 2 |"]
