@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cream.checkpoints import Checkpoints
+from cream.disks import disk_trouble
 from cream.errors import Stopped, UserError
 from cream.kept import Kept, key_of, scratch_path
 from cream.lease import lease
@@ -137,11 +138,19 @@ def run(
     except Stopped:
         print("error: asked to end (SIGTERM): run it again and it goes on from what it had finished", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
-    except OSError as problem:
-        # A disk that is full or read-only is not a bug of ours; other system errors name a file too.
-        if problem.filename is None and problem.errno is None:
-            raise
-        sys.exit(f"error: {problem.filename or 'the disk'}: {problem.strerror}")
+    except Exception as problem:
+        sys.exit(f"error: {_sentence_about(problem, outputs)}")
+
+
+def _sentence_about(problem: Exception, outputs: list[OutputPath]) -> str:
+    """What the system has against it. A bug of ours is raised again, for its traceback."""
+    reason = disk_trouble(problem)
+    if reason:
+        place = getattr(problem, "filename", None) or (outputs[0].parent if outputs else "the disk")
+        return f"{place}: {reason}: make room or mend the disk, then run it again"
+    if isinstance(problem, OSError) and (problem.filename is not None or problem.errno is not None):
+        return f"{problem.filename or 'the disk'}: {problem.strerror}"
+    raise problem
 
 
 @contextlib.contextmanager

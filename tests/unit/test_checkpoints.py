@@ -290,7 +290,7 @@ def test_preference_training_asked_to_end_saves_and_goes_on(
     asked = time.monotonic()
     os.killpg(process.pid, signal.SIGTERM)
     _, err = end(process, status)
-    assert time.monotonic() - asked < 15
+    assert time.monotonic() - asked < 60
     assert "asked to end (SIGTERM): run it again and it goes on from what it had finished" in err
     (checkpoint,) = stopped.parent.glob(".model.checkpoints/checkpoint-*")
     assert not stopped.with_name(".model.lease").exists()

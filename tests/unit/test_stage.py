@@ -102,7 +102,7 @@ def test_a_users_mistake_is_one_line_and_exit_1(folder: Path) -> None:
 def test_a_full_disk_is_one_line_and_exit_1(folder: Path) -> None:
     done = run(folder, "--text", "text.txt", "--copy", "copy.txt", "--fail", "disk")
     assert done.returncode == 1
-    assert done.stderr == "error: the disk: No space left on device\n"
+    assert done.stderr == "error: .: No space left on device: make room or mend the disk, then run it again\n"
 
 
 def test_a_bug_of_ours_keeps_its_traceback(folder: Path) -> None:
