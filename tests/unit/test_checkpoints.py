@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from cream.checkpoints import Checkpoints
 from cream.digests import folder_digests
@@ -281,12 +279,12 @@ def test_preference_training_asked_to_end_saves_and_goes_on(
     preferences: dict, tmp_path: Path, processes: int, status: int
 ) -> None:
     launcher = LAUNCHER if processes == 2 else [sys.executable]
-    shared = {**preferences, "epochs": 5, "micro_batch_size": 2 // processes}
+    shared = {**preferences, "epochs": 3, "micro_batch_size": 2 // processes}
     calm, stopped = (tmp_path / name / "model" for name in ("calm", "stopped"))
     end(run(command("train_policy", *launcher, **shared, model=calm)))
     training = command("train_policy", *launcher, **shared, model=stopped)
     process = run(training)
-    line_of(process, "step 6/20")
+    line_of(process, "step 6/12")
     asked = time.monotonic()
     os.killpg(process.pid, signal.SIGTERM)
     _, err = end(process, status)
@@ -296,8 +294,4 @@ def test_preference_training_asked_to_end_saves_and_goes_on(
     assert not stopped.with_name(".model.lease").exists()
     out, _ = end(run(training))
     assert f"going on from {checkpoint}" in out
-    if processes == 1:
-        assert folder_digests(stopped) == folder_digests(calm)
-    # torch adds two processes' gradients up in another order in its first step than in those after it.
-    weights, undisturbed = (load_file(folder / "adapter_model.safetensors") for folder in (stopped, calm))
-    torch.testing.assert_close(weights, undisturbed, atol=1e-5, rtol=1e-4)
+    assert folder_digests(stopped) == folder_digests(calm)

@@ -88,4 +88,5 @@ class ExactSteps:
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler[int]:
         real = int(sum(self.train_dataset["real"]))
-        return ShuffledThenFill(real, len(self.train_dataset), self.args.data_seed)
+        self.order = ShuffledThenFill(real, len(self.train_dataset), self.args.data_seed)
+        return self.order

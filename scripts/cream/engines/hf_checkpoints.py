@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from cream.checkpoints import Checkpoints
 from cream.errors import Stopped
@@ -66,6 +66,20 @@ class SavesInTime(TrainerCallback):
             self.checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
             print(f"checkpoint after step {state.global_step}", flush=True)
         self.last = time.monotonic()
+
+
+class SetsEpoch(TrainerCallback):
+    """Tells the order of the examples which epoch it is.
+
+    accelerate does, but not where several processes go on from a checkpoint within an epoch: the rest of that
+    epoch would be taken from the order of the first.
+    """
+
+    def __init__(self, trainer: Trainer):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.trainer.order.set_epoch(int(state.epoch or 0))
 
 
 def _shared() -> bool:

@@ -16,7 +16,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from cream.checkpoints import Checkpoints
 from cream.engines.base import Lora, ModelFiles, Optimisation, ScoringGroup, Tokens
 from cream.engines.exact_steps import ExactSteps, filled
-from cream.engines.hf_checkpoints import SavesInTime
+from cream.engines.hf_checkpoints import SavesInTime, SetsEpoch
 from cream.engines.hf_models import load_for_training, save_policy
 from cream.engines.packing import PackedBatch, pack, response_logprobs
 from cream.engines.tokens import load_tokenizer
@@ -288,6 +288,7 @@ def _train(trainer, checkpoints: Checkpoints) -> list[dict]:
     before it. Raises `Stopped` after SIGTERM, with a checkpoint behind the step that was running."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ProgressLine())
+    trainer.add_callback(SetsEpoch(trainer))
     latest = checkpoints.latest()
     if latest is not None and is_main_process():
         print(f"going on from {latest}", flush=True)
