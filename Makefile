@@ -24,7 +24,7 @@ test: env
 	$(BIN)/python -m pytest tests/slurm
 
 faults: env
-	$(BIN)/python -m pytest -m faults --faults-table docs/faults.md $(wildcard tests/slurm tests/faults)
+	$(BIN)/python -m pytest -m faults --faults-table docs/faults.md tests
 
 benchmark: env
 	$(BIN)/snakemake --cores all sft sample
