@@ -39,6 +39,7 @@ include: "rules/reward_quality.smk"
 include: "rules/tables.smk"
 include: "rules/report.smk"
 include: "rules/export.smk"
+include: "rules/preflight.smk"
 
 
 localrules:
@@ -57,6 +58,7 @@ localrules:
     tables,
     report,
     export,
+    preflight,
     # Tables take a second or two: not worth a job on a cluster. Fetching needs a network.
     fetch_package,
     build_pool,

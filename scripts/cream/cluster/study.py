@@ -14,13 +14,17 @@ PROJECT = Path(__file__).resolve().parents[3]
 SCHEMA = PROJECT / "schemas/config.schema.json"
 
 
-def read_study(files: Sequence[Path] = ()) -> dict:
-    """The checked configuration. Raises `UserError` for a file that can't be read and for wrong settings."""
+def read_study(files: Sequence[Path] = (), settings: Mapping | None = None) -> dict:
+    """The checked configuration; `settings` go over the files, as those of --config do.
+
+    Raises `UserError` for a file that can't be read and for wrong settings.
+    """
     from snakemake.utils import update_config
 
     config: dict = {}
     for file in (PROJECT / "config.yaml", *files):
         update_config(config, _load(Path(file)))
+    update_config(config, settings or {})
     check_config(config, SCHEMA)
     return config
 
