@@ -74,10 +74,10 @@ def check_benchmarks(config: Mapping, reaches: bool | None) -> Iterator[Finding]
         elif reaches:
             yield ok(about, f"{name}: its data ({where}) aren't in the cache; nodes reach {HUB}, jobs fetch them")
         else:
-            nodes = "nodes don't reach" if reaches is False else "without asking a node whether it reaches"
+            nodes = f"{'no node was asked whether it reaches' if reaches is None else 'nodes do not reach'} {HUB}"
             yield wrong(
                 about,
-                f"{name}: its data ({where}) aren't in the cache, {nodes} {HUB}: fetch them where there is a network "
+                f"{name}: its data ({where}) aren't in the cache, {nodes}: fetch them where there is a network "
                 f"(run its evaluation once), or give files as benchmarks.{name}.data",
             )
 
@@ -95,6 +95,7 @@ def in_cache(name: str, asked: Mapping, max_new_tokens: int) -> str | None:
     definition = define(name, asked, {}, max_new_tokens)
     path, part = definition["dataset_path"], definition.get("dataset_name")
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
     try:
         datasets.load_dataset(path, part, **(definition.get("dataset_kwargs") or {}))
     except Exception:  # what an absent, partial or broken cache raises has no common kind

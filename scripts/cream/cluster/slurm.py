@@ -7,19 +7,9 @@ import subprocess
 from dataclasses import dataclass
 
 PATIENCE = 30.0  # seconds for an answer
-GONE = {
-    "DOWN",
-    "DRAIN",
-    "DRAINED",
-    "DRAINING",
-    "FAIL",
-    "FAILING",
-    "MAINT",
-    "ERROR",
-    "FUTURE",
-    "INVAL",
-    "NOT_RESPONDING",
-}
+# Words of a state in which a node starts no job now.
+GONE = {"DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "MAINT", "ERROR", "FUTURE", "INVAL"}
+GONE |= {"NOT_RESPONDING", "UNKNOWN"}
 
 
 class NoAnswer(Exception):
