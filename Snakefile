@@ -16,8 +16,8 @@ configfile: "config.yaml"
 
 
 # A cluster that ends a job early sends SIGTERM to all its processes. The stage saves what it has and ends; the
-# shell and the `tee` around it must not go before.
-shell.prefix("trap '' TERM; ")
+# shell and the `tee` around it must not go before. A prefix takes the place of Snakemake's own, which is pipefail.
+shell.prefix("set -euo pipefail; trap '' TERM; ")
 
 
 include: "rules/common.smk"
