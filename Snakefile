@@ -4,6 +4,7 @@ snakemake --cores all                  the default study
 snakemake --cores all TARGET           one stage: assets, data, sft, sample, score, judge,
                                        consistency, pairs, train, evaluate, win_rates, tables,
                                        report or export
+snakemake --profile slurm preflight    is everything ready on this cluster? (docs/slurm.md)
 snakemake --cores all PATH             any single artifact (results/README.md)
 """
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,10 +33,15 @@ def main(settings: argparse.Namespace) -> int:
         site = site_of_json(settings.site) if settings.site else site_of_profile(settings.profile / PROFILE.name)
     except UserError as mistake:
         sys.exit(f"error: {mistake}")
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)  # as Ctrl-C does: the job on a node is cancelled first
     wrongs = count = 0
-    for finding in findings(config, site, settings):
-        print(finding, flush=True)
-        wrongs, count = wrongs + (finding.mark == WRONG), count + 1
+    try:
+        for finding in findings(config, site, settings):
+            print(finding, flush=True)
+            wrongs, count = wrongs + (finding.mark == WRONG), count + 1
+    except KeyboardInterrupt:
+        sys.exit("stopped: the rest was not looked at")
     print(f"{count} checks: {f'{wrongs} to mend' if wrongs else 'nothing is wrong'}", flush=True)
     return 1 if wrongs else 0
 

@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 from cluster import Cluster
+from projects import Study
 
-PROJECT = Path(__file__).resolve().parents[2]
-CODE = ["Snakefile", "config.yaml", "rules", "scripts", "schemas", "studies", "envs", "report", "slurm"]
 CUDA = {"compute": {"platform": "cuda"}}
 
 
@@ -61,10 +60,7 @@ def preflight_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
 
 @pytest.fixture(scope="module")
 def site(preflight_cluster: Cluster, tiny_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    folder = tmp_path_factory.mktemp("preflight")
-    for name in CODE:
-        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
-        copy(PROJECT / name, folder / name)
+    folder = Study.with_code(tmp_path_factory.mktemp("preflight")).folder
     shutil.copytree(tiny_assets, folder / "results/assets/tiny")
     return Site(folder, preflight_cluster)
 
@@ -214,19 +210,42 @@ def test_a_node_that_is_down_is_told(site: Site) -> None:
     assert wrong(lines)[-1].startswith("no  partition gpu   no node of it is up (n2 is DOWN): wait"), lines
 
 
-def test_a_job_that_stays_queued_is_told_and_cancelled(site: Site) -> None:
-    site.cluster.run("sbatch", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 60")
-    try:
-        code, lines = site.preflight("--wait", "2")
-        left = site.cluster.run("squeue", "--noheader", "--format=%j", "--states=PENDING,RUNNING").split()
-    finally:
-        site.cluster.run("scancel", "--name=wrap")
+@pytest.fixture
+def busy(site: Site) -> Iterator[Site]:
+    """All nodes are taken."""
+    site.cluster.run("sbatch", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 90")
+    yield site
+    site.cluster.run("scancel", "--name=wrap")
+
+
+def queued(site: Site) -> list[str]:
+    return site.cluster.run("squeue", "--noheader", "--format=%j", "--states=PENDING,RUNNING").split()
+
+
+def test_a_job_that_stays_queued_is_told_and_cancelled(busy: Site) -> None:
+    code, lines = busy.preflight("--wait", "2")
     assert code == 1
     assert wrong(lines) == [
         "no  node of cpu     no job began within 2 s (pending, resources), it was cancelled: ask again later, or with "
         "--wait SECONDS"
     ]
-    assert left == ["wrap"]
+    assert queued(busy) == ["wrap"]
+
+
+def test_a_preflight_that_is_stopped_leaves_no_job(busy: Site) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "scripts/preflight.py", "studies/tiny.yaml"],
+        cwd=busy.folder,
+        env={**os.environ, **busy.cluster.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    busy.cluster._wait_for("the job", lambda: len(queued(busy)) == 2)
+    running.terminate()
+    assert running.communicate(timeout=30)[1] == "stopped: the rest was not looked at\n"
+    assert running.returncode == 1 and queued(busy) == ["wrap"]
+    assert not list((busy.folder / "results/scratch").iterdir())
 
 
 def _wait_until_up(site: Site) -> None:

@@ -24,7 +24,7 @@ from cream.errors import UserError
 # As SLURM 22.05.8 said it on the test cluster, and in the other forms its manual gives.
 PARTITION = (
     "PartitionName=gpu AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL AllocNodes=ALL Default=NO QoS=N/A "
-    "DefaultTime=NONE MaxNodes=UNLIMITED MaxTime=01:00:00 MinNodes=0 Nodes=n2 State=UP TotalCPUs=4 TotalNodes=1 JobDefaults=(null) "
+    "DefaultTime=NONE MaxNodes=UNLIMITED MaxTime=01:00:00 MinNodes=0 Nodes=n2 State=UP TotalCPUs=4 TotalNodes=1 "
     "DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED TRES=cpu=4,mem=8000M,node=1,billing=4,gres/gpu=2\n"
 )
 NODE = (

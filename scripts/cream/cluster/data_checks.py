@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cream.cluster.findings import Finding, ok, wrong
-from cream.cluster.space import base_models, reward_models, wheels
+from cream.cluster.space import base_models, reward_models, tasks, wheels
 from cream.digests import file_digest
 from cream.errors import UserError
 
@@ -116,7 +116,7 @@ def _named_files(config: Mapping) -> Iterator[tuple[str, str]]:
             yield f"models.{name}.folder", config["models"][name]["folder"]
     for name in reward_models(config):
         yield f"reward_models.{name}.folder", config["reward_models"][name]["folder"]
-    for name in sorted({*study["tasks"], *(set(study["evaluate"]) & set(config["tasks"]))}):
+    for name in tasks(config):
         source = config["tasks"][name]["source"]
         if source["reader"] == "file":
             yield f"tasks.{name}.source.file", source["file"]

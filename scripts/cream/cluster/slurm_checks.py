@@ -108,12 +108,13 @@ def check_partitions(config: Mapping, site: Site) -> Iterator[tuple[Finding, str
             continue
         name, key = site.partition_of(int(with_gpus)), "gpu_partition" if with_gpus else "slurm_partition"
         name = name or next((each.name for each in known.values() if each.default), None)
-        if name not in known:
-            yield wrong("partition", _unknown(name, key, known)), None, 0
-            continue
-        there = [node for node in all_nodes if name in node.partitions]
-        found, usable = judge_partition(known[name], there, ours, site)
-        yield found, name if usable else None, max(each.gpus for each in ours)
+        for each in name.split(",") if name else [None]:  # SLURM takes a list, of which it chooses
+            if each not in known:
+                yield wrong("partition", _unknown(each, key, known)), None, 0
+                continue
+            there = [node for node in all_nodes if each in node.partitions]
+            found, usable = judge_partition(known[each], there, ours, site)
+            yield found, each if usable else None, max(request.gpus for request in ours)
 
 
 def _unknown(name: str | None, key: str, known: Mapping[str, Partition]) -> str:

