@@ -4,6 +4,7 @@ snakemake --cores all                  the default study
 snakemake --cores all TARGET           one stage: assets, data, sft, sample, score, judge,
                                        consistency, pairs, train, evaluate, win_rates, tables,
                                        report or export
+snakemake --profile slurm preflight    is everything ready on this cluster? (docs/slurm.md)
 snakemake --cores all PATH             any single artifact (results/README.md)
 """
 
@@ -16,8 +17,8 @@ configfile: "config.yaml"
 
 
 # A cluster that ends a job early sends SIGTERM to all its processes. The stage saves what it has and ends; the
-# shell and the `tee` around it must not go before.
-shell.prefix("trap '' TERM; ")
+# shell and the `tee` around it must not go before. A prefix takes the place of Snakemake's own, which is pipefail.
+shell.prefix("set -euo pipefail; trap '' TERM; ")
 
 
 include: "rules/common.smk"
@@ -39,6 +40,7 @@ include: "rules/reward_quality.smk"
 include: "rules/tables.smk"
 include: "rules/report.smk"
 include: "rules/export.smk"
+include: "rules/preflight.smk"
 
 
 localrules:
@@ -57,6 +59,7 @@ localrules:
     tables,
     report,
     export,
+    preflight,
     # Tables take a second or two: not worth a job on a cluster. Fetching needs a network.
     fetch_package,
     build_pool,

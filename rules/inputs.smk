@@ -259,3 +259,23 @@ def report_flags(wildcards):
         baseline=STUDY["baseline"],
         level=config["statistics"]["level"],
     )
+
+
+# Preflight
+
+
+def preflight_flags(wildcards):
+    """The settings and the site as Snakemake has them; without a profile for SLURM, slurm/profile.yaml is read."""
+    keys = ("slurm_partition", "gpu_partition", "gpu_request", "slurm_account")
+    settings = workflow.config_settings
+    words = [*map(os.path.relpath, settings.configfiles)]
+    asked = {"config": dict(settings.config)} if settings.config else {}
+    if set(keys) & set(SITE):
+        execution = workflow.execution_settings
+        site = {name: SITE[name] for name in keys if name in SITE} | {
+            "retries": execution.retries,
+            "latency_wait": execution.latency_wait,
+            "status_command": getattr(workflow.executor_settings, "status_command", None),
+        }
+        asked["site"] = site
+    return " ".join(filter(None, [shlex.join(words), flags(**asked)]))
