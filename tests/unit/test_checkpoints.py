@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,7 @@ from cream.engines.scorer import open_scorer
 from cream.engines.trainer import open_trainer
 from cream.tables import PAIRS, SPLIT, write_table
 
+Fault = Callable[..., object]
 PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLES, STEPS = 13, 120
 # Dropout: its random numbers must go on, too. Four steps an epoch: kills come within one.
@@ -240,29 +242,40 @@ def line_of(process: subprocess.Popen[str], start: str) -> None:
     raise AssertionError(f"ended before {start!r}: {process.stderr.read()[-2000:]}")
 
 
-def test_killed_fine_tuning_goes_on_from_the_last_whole_checkpoint(sft: dict, m1: Path, tmp_path: Path) -> None:
-    training = command("train_sft", sys.executable, **sft, model=tmp_path / "model")
-    work = tmp_path / ".model.checkpoints"
-    process = run(training, **{EVERY: "0"})
-    line_of(process, "checkpoint after step 6")
-    os.kill(process.pid, signal.SIGKILL)
-    end(process, -signal.SIGKILL)
-    assert not (tmp_path / "model").exists()
-    # And the last whole one is cut short afterwards.
-    *_, before, last = sorted((int(path.parent.name.split("-")[1]), path.parent) for path in work.glob("*/whole.json"))
-    weights = last[1] / "adapter_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
+def test_killed_fine_tuning_goes_on_from_the_last_whole_checkpoint(
+    sft: dict, m1: Path, tmp_path: Path, fault: Fault
+) -> None:
+    with fault(
+        "SIGKILL of a training, its last checkpoint cut short",
+        "killed behind a checkpoint, whose weights were then cut",
+        "went on from the checkpoint before; same model and losses",
+    ):
+        training = command("train_sft", sys.executable, **sft, model=tmp_path / "model")
+        work = tmp_path / ".model.checkpoints"
+        process = run(training, **{EVERY: "0"})
+        line_of(process, "checkpoint after step 6")
+        os.kill(process.pid, signal.SIGKILL)
+        end(process, -signal.SIGKILL)
+        assert not (tmp_path / "model").exists()
+        # And the last whole one is cut short afterwards.
+        *_, before, last = sorted(
+            (int(path.parent.name.split("-")[1]), path.parent) for path in work.glob("*/whole.json")
+        )
+        weights = last[1] / "adapter_model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-100])
 
-    out, _ = end(run(training))
-    assert f"{last[1]} was cut short or changed: left out" in out
-    assert f"going on from {before[1]}" in out
-    assert f"step {before[0] + 1}/{STEPS}" in out and f"step {before[0]}/" not in out
-    assert folder_digests(tmp_path / "model") == folder_digests(m1)
-    mine, calm = (json.loads((path / "model.record.json").read_text())["observed"] for path in (tmp_path, m1.parent))
-    assert mine.pop("continues_an_earlier_try") is True
-    assert losses(mine["steps"]) == losses(calm["steps"]) and len(calm["steps"]) == STEPS
-    # Neither checkpoints, nor a lease, nor what the killed one was writing.
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.json", "model.record.json"]
+        out, _ = end(run(training))
+        assert f"{last[1]} was cut short or changed: left out" in out
+        assert f"going on from {before[1]}" in out
+        assert f"step {before[0] + 1}/{STEPS}" in out and f"step {before[0]}/" not in out
+        assert folder_digests(tmp_path / "model") == folder_digests(m1)
+        mine, calm = (
+            json.loads((path / "model.record.json").read_text())["observed"] for path in (tmp_path, m1.parent)
+        )
+        assert mine.pop("continues_an_earlier_try") is True
+        assert losses(mine["steps"]) == losses(calm["steps"]) and len(calm["steps"]) == STEPS
+        # Neither checkpoints, nor a lease, nor what the killed one was writing.
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.json", "model.record.json"]
 
 
 def losses(steps: list[dict]) -> list[float]:
@@ -276,22 +289,27 @@ LAUNCHER += ["--mixed_precision=no", "--dynamo_backend=no"]
 
 @pytest.mark.parametrize(("processes", "status"), [(1, 128 + signal.SIGTERM), (2, 1)])
 def test_preference_training_asked_to_end_saves_and_goes_on(
-    preferences: dict, tmp_path: Path, processes: int, status: int
+    preferences: dict, tmp_path: Path, processes: int, status: int, fault: Fault
 ) -> None:
-    launcher = LAUNCHER if processes == 2 else [sys.executable]
-    shared = {**preferences, "epochs": 3, "micro_batch_size": 2 // processes}
-    calm, stopped = (tmp_path / name / "model" for name in ("calm", "stopped"))
-    end(run(command("train_policy", *launcher, **shared, model=calm)))
-    training = command("train_policy", *launcher, **shared, model=stopped)
-    process = run(training)
-    line_of(process, "step 6/12")
-    asked = time.monotonic()
-    os.killpg(process.pid, signal.SIGTERM)
-    _, err = end(process, status)
-    assert time.monotonic() - asked < 60
-    assert "asked to end (SIGTERM): run it again and it goes on from what it had finished" in err
-    (checkpoint,) = stopped.parent.glob(".model.checkpoints/checkpoint-*")
-    assert not stopped.with_name(".model.lease").exists()
-    out, _ = end(run(training))
-    assert f"going on from {checkpoint}" in out
-    assert folder_digests(stopped) == folder_digests(calm)
+    with fault(
+        "SIGTERM to a training",
+        "one process, and two by `accelerate launch`",
+        "checkpoint behind the running step; went on from it; same model, byte for byte",
+    ):
+        launcher = LAUNCHER if processes == 2 else [sys.executable]
+        shared = {**preferences, "epochs": 3, "micro_batch_size": 2 // processes}
+        calm, stopped = (tmp_path / name / "model" for name in ("calm", "stopped"))
+        end(run(command("train_policy", *launcher, **shared, model=calm)))
+        training = command("train_policy", *launcher, **shared, model=stopped)
+        process = run(training)
+        line_of(process, "step 6/12")
+        asked = time.monotonic()
+        os.killpg(process.pid, signal.SIGTERM)
+        _, err = end(process, status)
+        assert time.monotonic() - asked < 60
+        assert "asked to end (SIGTERM): run it again and it goes on from what it had finished" in err
+        (checkpoint,) = stopped.parent.glob(".model.checkpoints/checkpoint-*")
+        assert not stopped.with_name(".model.lease").exists()
+        out, _ = end(run(training))
+        assert f"going on from {checkpoint}" in out
+        assert folder_digests(stopped) == folder_digests(calm)

@@ -7,7 +7,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,7 @@ import tiny
 from cream.engines.hf_checkpoints import EVERY
 from cream.tables import POOL, read_table, write_table
 
+Fault = Callable[..., object]
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -81,54 +82,81 @@ def in_sight(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
 
 
-def test_a_full_disk_while_sampling(split: Path, tiny_assets: Path, small_disk: Path) -> None:
-    command = sampling(split, tiny_assets / "model", small_disk / "samples.parquet")
-    (small_disk / "filling").write_bytes(bytes(40_000))
-    assert "No space left on device: make room" in refused(command)
-    assert in_sight(small_disk) == ["filling"]
-    (small_disk / "filling").unlink()
-    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "going on where an earlier try stopped" in again.stdout
-    assert in_sight(small_disk) == ["samples.parquet", "samples.parquet.record.json"]
+def test_a_full_disk_while_sampling(split: Path, tiny_assets: Path, small_disk: Path, fault: Fault) -> None:
+    with fault(
+        "disk full while sampling",
+        "a disk of 64 KB, made larger afterwards",
+        "one sentence; no table under its name; finished parts used again",
+    ):
+        command = sampling(split, tiny_assets / "model", small_disk / "samples.parquet")
+        (small_disk / "filling").write_bytes(bytes(40_000))
+        assert "No space left on device: make room" in refused(command)
+        assert in_sight(small_disk) == ["filling"]
+        (small_disk / "filling").unlink()
+        subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+        again = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "going on where an earlier try stopped" in again.stdout
+        assert in_sight(small_disk) == ["samples.parquet", "samples.parquet.record.json"]
 
 
 @pytest.mark.parametrize("seconds", ["0", "300"], ids=["at a checkpoint", "at the end"])
-def test_a_full_disk_while_training(split: Path, tiny_assets: Path, small_disk: Path, seconds: str) -> None:
-    command = finetuning(split, tiny_assets / "model", small_disk / "model")
-    line = refused(command, env={**os.environ, EVERY: seconds})
-    assert line.startswith(f"error: {small_disk}") and "No space left on device: make room" in line
-    assert in_sight(small_disk) == []
+def test_a_full_disk_while_training(
+    split: Path, tiny_assets: Path, small_disk: Path, seconds: str, fault: Fault
+) -> None:
+    with fault(
+        "disk full while training",
+        "a disk of 64 KB, at a checkpoint and at the end",
+        "one sentence; no model under its name",
+    ):
+        command = finetuning(split, tiny_assets / "model", small_disk / "model")
+        line = refused(command, env={**os.environ, EVERY: seconds})
+        assert line.startswith(f"error: {small_disk}") and "No space left on device: make room" in line
+        assert in_sight(small_disk) == []
 
 
-def test_a_file_that_may_not_grow(split: Path, tiny_assets: Path, tmp_path: Path) -> None:
+def test_a_file_that_may_not_grow(split: Path, tiny_assets: Path, tmp_path: Path, fault: Fault) -> None:
     """As at the end of a quota."""
-    samples = tmp_path / "samples.parquet"
-    line = refused(
-        sampling(split, tiny_assets / "model", samples),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-    )
-    assert line.startswith(f"error: {tmp_path}") and "File too large" in line
-    assert in_sight(tmp_path) == []
+    with fault(
+        "quota",
+        "files of at most 20 KB",
+        "one sentence; no table under its name",
+    ):
+        samples = tmp_path / "samples.parquet"
+        line = refused(
+            sampling(split, tiny_assets / "model", samples),
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        )
+        assert line.startswith(f"error: {tmp_path}") and "File too large" in line
+        assert in_sight(tmp_path) == []
 
 
-def test_a_disk_that_became_read_only(split: Path, tiny_assets: Path, small_disk: Path) -> None:
-    mount("-o", "remount,ro", str(small_disk))
-    line = refused(sampling(split, tiny_assets / "model", small_disk / "samples.parquet"))
-    assert line == f"error: {small_disk} is not writable: change its rights or choose another folder"
+def test_a_disk_that_became_read_only(split: Path, tiny_assets: Path, small_disk: Path, fault: Fault) -> None:
+    with fault(
+        "results read-only",
+        "the disk mounted again, read-only",
+        "one sentence, before any work",
+    ):
+        mount("-o", "remount,ro", str(small_disk))
+        line = refused(sampling(split, tiny_assets / "model", small_disk / "samples.parquet"))
+        assert line == f"error: {small_disk} is not writable: change its rights or choose another folder"
 
 
-def test_scratch_deleted_while_a_job_runs(split: Path, tiny_assets: Path, tmp_path: Path) -> None:
+def test_scratch_deleted_while_a_job_runs(split: Path, tiny_assets: Path, tmp_path: Path, fault: Fault) -> None:
     """The table is whole in the end: what was finished is in memory, too."""
-    samples = tmp_path / "results/samples.parquet"
-    process = subprocess.Popen(sampling(split, tiny_assets / "model", samples), stderr=subprocess.PIPE, text=True)
-    scratch = tmp_path / "results/scratch"
-    kept = scratch / "samples.parquet.jsonl"
-    while process.poll() is None and not kept.exists():
-        pass
-    subprocess.run(["rm", "-r", str(scratch)], check=True)
-    assert process.wait() == 0, process.stderr.read()
-    assert len(read_table_of_samples(samples)) == 40 * 8
+    with fault(
+        "scratch deleted",
+        "`results/scratch` removed while a job sampled",
+        "the job ended well, its table whole",
+    ):
+        samples = tmp_path / "results/samples.parquet"
+        process = subprocess.Popen(sampling(split, tiny_assets / "model", samples), stderr=subprocess.PIPE, text=True)
+        scratch = tmp_path / "results/scratch"
+        kept = scratch / "samples.parquet.jsonl"
+        while process.poll() is None and not kept.exists():
+            pass
+        subprocess.run(["rm", "-r", str(scratch)], check=True)
+        assert process.wait() == 0, process.stderr.read()
+        assert len(read_table_of_samples(samples)) == 40 * 8
 
 
 def read_table_of_samples(path: Path) -> pd.DataFrame:

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+Fault = Callable[..., object]
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = '''"""Copy a text, slowly."""
 
@@ -144,15 +146,22 @@ def test_what_a_killed_job_was_writing_is_removed_by_the_next(folder: Path) -> N
 
 
 @pytest.mark.parametrize("damage", [b"HELL", b"HELLP", b""])
-def test_an_input_that_is_not_what_was_made_is_named(folder: Path, damage: bytes) -> None:
-    end(start(folder))
-    (folder / "results/copy.txt").write_bytes(damage)
-    words = ["--text=results/copy.txt", "--copy=results/again.txt"]
-    _, err = end(start(folder, *words), 1)
-    assert err.startswith("error: results/copy.txt is not what it was when it was made (changed or cut short): delete")
-    assert err.count("\n") == 1 and not (folder / "results/again.txt").exists()
-    (folder / "results/copy.txt").write_bytes(b"HELLO")
-    end(start(folder, *words))
+def test_an_input_that_is_not_what_was_made_is_named(folder: Path, damage: bytes, fault: Fault) -> None:
+    with fault(
+        "corrupt table",
+        "a table cut short, changed by a byte, emptied",
+        "its reader stopped before any work and named it; made again, it was read",
+    ):
+        end(start(folder))
+        (folder / "results/copy.txt").write_bytes(damage)
+        words = ["--text=results/copy.txt", "--copy=results/again.txt"]
+        _, err = end(start(folder, *words), 1)
+        assert err.startswith(
+            "error: results/copy.txt is not what it was when it was made (changed or cut short): delete"
+        )
+        assert err.count("\n") == 1 and not (folder / "results/again.txt").exists()
+        (folder / "results/copy.txt").write_bytes(b"HELLO")
+        end(start(folder, *words))
 
 
 def model(folder: Path) -> Path:
@@ -169,47 +178,57 @@ def model(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("damage", ["bit", "cut", "header", "empty", "gone", "more", "config", "manifest"])
-def test_a_damaged_model_is_named_by_its_file(folder: Path, damage: str) -> None:
-    made = model(folder)
-    weights = made / "model.safetensors"
-    whole, named = weights.read_bytes(), weights
-    if damage == "bit":
-        weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    elif damage == "cut":
-        weights.write_bytes(whole[:-4])
-        named = made
-    elif damage == "header":
-        weights.write_bytes(b"\xff" * 8 + whole[8:])
-        named = made
-    elif damage == "empty":
-        weights.write_bytes(b"")
-        named = made
-    elif damage == "gone":
-        weights.unlink()
-    elif damage == "more":
-        named = made / "added.json"
-        named.touch()
-    elif damage == "config":
-        named = made / "config.json"
-        named.write_text("{ }")
-    else:
-        (folder / "results/model.json").write_text("{")
-        named = made
-    _, err = end(start(folder, "--model=results/model"), 1)
-    assert err.startswith(f"error: {named.relative_to(folder)} is not what it was when it was made"), err
-    assert err.count("\n") == 1
+def test_a_damaged_model_is_named_by_its_file(folder: Path, damage: str, fault: Fault) -> None:
+    with fault(
+        "corrupt model",
+        "weights with a bit flipped, cut short, emptied or gone; a broken header, a foreign file, a changed setting",
+        "its reader stopped before any work and named the file",
+    ):
+        made = model(folder)
+        weights = made / "model.safetensors"
+        whole, named = weights.read_bytes(), weights
+        if damage == "bit":
+            weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        elif damage == "cut":
+            weights.write_bytes(whole[:-4])
+            named = made
+        elif damage == "header":
+            weights.write_bytes(b"\xff" * 8 + whole[8:])
+            named = made
+        elif damage == "empty":
+            weights.write_bytes(b"")
+            named = made
+        elif damage == "gone":
+            weights.unlink()
+        elif damage == "more":
+            named = made / "added.json"
+            named.touch()
+        elif damage == "config":
+            named = made / "config.json"
+            named.write_text("{ }")
+        else:
+            (folder / "results/model.json").write_text("{")
+            named = made
+        _, err = end(start(folder, "--model=results/model"), 1)
+        assert err.startswith(f"error: {named.relative_to(folder)} is not what it was when it was made"), err
+        assert err.count("\n") == 1
 
 
 # --- Clocks ---
 
 
-def test_an_output_is_never_older_than_its_inputs(folder: Path) -> None:
+def test_an_output_is_never_older_than_its_inputs(folder: Path, fault: Fault) -> None:
     """The text was written by a machine whose clock is an hour ahead."""
-    ahead = time.time() + 3600
-    os.utime(folder / "text.txt", (ahead, ahead))
-    end(start(folder))
-    dated = (folder / "results/copy.txt").stat().st_mtime_ns
-    assert dated == (folder / "text.txt").stat().st_mtime_ns
+    with fault(
+        "clock skew",
+        "an input dated an hour ahead",
+        "the output is dated no earlier, so Snakemake takes it for current",
+    ):
+        ahead = time.time() + 3600
+        os.utime(folder / "text.txt", (ahead, ahead))
+        end(start(folder))
+        dated = (folder / "results/copy.txt").stat().st_mtime_ns
+        assert dated == (folder / "text.txt").stat().st_mtime_ns
 
 
 def test_the_date_of_an_output_is_its_own_where_clocks_agree(folder: Path) -> None:
@@ -222,9 +241,16 @@ def test_the_date_of_an_output_is_its_own_where_clocks_agree(folder: Path) -> No
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here are GPUs")
-def test_a_job_without_its_gpus_stops_at_once(folder: Path) -> None:
-    _, err = end(start(folder, "--gpus=2", SLURM_JOB_ID="1", CUDA_VISIBLE_DEVICES="0,1"), 1)
-    assert err.startswith("error: this job was promised 2 GPUs and finds 0 (CUDA_VISIBLE_DEVICES: 0,1): correct gpu")
-    assert files_in(folder) == []
-    # Started by hand, a machine may have more than the job needs.
-    end(start(folder, "--gpus=2"))
+def test_a_job_without_its_gpus_stops_at_once(folder: Path, fault: Fault) -> None:
+    with fault(
+        "GPUs missing",
+        "2 promised, none found",
+        "stopped at once, with what it found and where to correct it",
+    ):
+        _, err = end(start(folder, "--gpus=2", SLURM_JOB_ID="1", CUDA_VISIBLE_DEVICES="0,1"), 1)
+        assert err.startswith(
+            "error: this job was promised 2 GPUs and finds 0 (CUDA_VISIBLE_DEVICES: 0,1): correct gpu"
+        )
+        assert files_in(folder) == []
+        # Started by hand, a machine may have more than the job needs.
+        end(start(folder, "--gpus=2"))
