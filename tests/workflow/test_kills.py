@@ -112,9 +112,23 @@ def goes_on(study: Study, artifact: str, share: float) -> bool:
     return killed
 
 
-@pytest.mark.parametrize("artifact", [f"{M2}/model.json"])
-def test_a_killed_stage_is_done_again_alike(study: Study, artifact: str) -> None:
-    assert goes_on(study, artifact, 0.5)
+def test_a_killed_training_goes_on_from_its_checkpoint(study: Study) -> None:
+    artifact = f"{M2}/model.json"
+    before = removed(study, artifact)
+    run = started(study, artifact)
+    pid = process_of(study, STAGES[artifact], run)
+    checkpoints = study.folder / "results/scratch/tiny/seed1/cream/M2/model.checkpoints"
+    until(lambda: list(checkpoints.glob("*/whole.json")))
+    os.kill(pid, signal.SIGKILL)
+    run.communicate(timeout=120)
+    assert run.returncode == 1
+    study.run(artifact, "--rerun-incomplete")
+    assert (
+        "going on from results/scratch/"
+        in (study.folder / "results/logs/train_policy/tiny/seed1/cream/M2.log").read_text()
+    )
+    assert file_digest(study.folder / artifact) == before
+    assert left_behind(study) == []
 
 
 @pytest.mark.faults
@@ -144,9 +158,9 @@ def test_a_killed_snakemakes_jobs_are_not_done_twice(study: Study, fault: Fault)
         twin = process_of(study, "train_policy", run)
         lease = study.folder / "results/scratch/tiny/seed1/cream/M2/model.lease"
         until(lease.exists)
-        os.kill(run.pid, signal.SIGKILL)
-        run.communicate(timeout=60)
         os.kill(twin, signal.SIGSTOP)  # a long training, so that the next run meets it
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait(timeout=60)
         study.run("--unlock")
         again = started(study, artifact, "--rerun-incomplete")
         second = process_of(study, "train_policy", again)
