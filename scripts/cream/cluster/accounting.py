@@ -10,6 +10,7 @@ from pathlib import Path
 
 FIELDS = ("JobID", "State", "ElapsedRaw", "AllocCPUS", "TotalCPU", "MaxRSS", "ReqMem", "AllocTRES")
 JOBS_A_CALL = 500  # a command line has an end
+PATIENCE = 60  # seconds for an answer
 # Megabytes of SLURM's units.
 UNITS = {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}
 
@@ -37,9 +38,11 @@ def ask(job_ids: Iterable[str]) -> dict[str, Accounted]:
         some = asked[first : first + JOBS_A_CALL]
         command = ["sacct", "--parsable2", "--noheader", f"--jobs={','.join(some)}", f"--format={','.join(FIELDS)}"]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
         except FileNotFoundError as missing:
             raise OSError("there is no sacct here") from missing
+        except subprocess.TimeoutExpired as slow:
+            raise OSError(f"sacct took more than {PATIENCE} s") from slow
         if done.returncode:
             raise OSError(done.stderr.strip().split("\n")[-1] or f"sacct ended with {done.returncode}")
         found |= parse(done.stdout)

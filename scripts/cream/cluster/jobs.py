@@ -68,7 +68,9 @@ def plan(files: Sequence[Path], everything: bool = False, overlay: Mapping | Non
                 config_settings=ConfigSettings(config=overlay or {}, configfiles=list(files)),
                 snakefile=Path("Snakefile"),
             )
-            workflow.dag(DAGSettings(forceall=everything)).execute_workflow(pseudo_executor="dryrun")
+            # As slurm/profile.yaml has it, what a killed job left is made again, and doesn't stop the plan.
+            wanted = DAGSettings(forceall=everything, force_incomplete=True)
+            workflow.dag(wanted).execute_workflow(pseudo_executor="dryrun")
         except (WorkflowError, RuleException) as problem:
             words = " ".join(str(problem).split())
             raise UserError(f"Snakemake finds no plan for this study: {words}") from problem
