@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Study
+from projects import Study
 
 TINY = "studies/tiny.yaml"
 

@@ -29,8 +29,8 @@ COMPARED: list[Column] = [
 USED: list[Column] = [
     ("stage", "stage", text),
     ("jobs", "jobs", count),
-    ("GPU hours", "gpu_hours", hours),
-    ("core hours", "core_hours", hours),
+    ("GPU h", "gpu_hours", hours),
+    ("core h", "core_hours", hours),
     ("busy", "busy", share),
     ("memory", "memory_mb", megabytes),
     ("of", "asked_mb", megabytes),
@@ -61,7 +61,8 @@ def show_afterwards(plan: Plan) -> None:
 def _comparison(matched: Matched) -> list[str]:
     notes = [
         "estimated and took: the median job, by SLURM's clock or from the start of its Python; all: their sums; ratio: "
-        "seconds it took for one estimated. Estimates are those of the settings as they are now."
+        "seconds it took for one estimated. Estimates are those of the settings as they are now; of a job that was "
+        "tried more than once, the last try is compared."
     ]
     if matched.jobs_without_record:
         rules = _most(job.rule for job in matched.jobs_without_record)

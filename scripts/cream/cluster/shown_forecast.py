@@ -47,14 +47,12 @@ def show_forecast(plan: Plan, settings: argparse.Namespace) -> None:
 
 
 def _columns(plan: Plan) -> list[Column]:
-    gpus: list[Column] = (
-        [("GPUs/job", "gpus", count), ("GPU hours", "gpu_hours", hours)] if uses_gpus(plan.jobs) else []
-    )
+    gpus: list[Column] = [("GPUs", "gpus", count), ("GPU h", "gpu_hours", hours)] if uses_gpus(plan.jobs) else []
     return [
         ("stage", "stage", text),
         ("jobs", "jobs", count),
         *gpus,
-        ("core hours", "core_hours", hours),
+        ("core h", "core_hours", hours),
         ("longest", "longest", duration),
         ("memory", "memory_mb", megabytes),
     ]
@@ -99,8 +97,8 @@ def _notes(plan: Plan, settings: argparse.Namespace) -> list[str]:
             "and failed jobs aren't in it."
         )
     notes.append(
-        f"Memory is what the largest job asks SLURM for, {margin['memory']:g} times its estimate; time limits are "
-        f"{margin['time']:g} times."
+        f"{'GPUs and memory are' if uses_gpus(plan.jobs) else 'Memory is'} what the largest job asks SLURM for, memory "
+        f"being {margin['memory']:g} times its estimate; time limits are {margin['time']:g} times theirs."
     )
     if not settings.all:
         notes.append("Jobs whose results are there aren't counted: --all counts them.")
