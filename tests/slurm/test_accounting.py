@@ -42,7 +42,10 @@ def test_sacct_tells_states_times_processors_memory_and_gpus(cluster: Cluster, m
     assert found[failing].cpus == 2 and found[failing].gpus == 0 and found[failing].seconds >= 1
     assert accounting.ask_if_there(["4711"]) == ({}, "sacct knows none of these jobs.")
     monkeypatch.setenv("PATH", str(cluster.folder))
-    assert accounting.ask_if_there([computing]) == ({}, "SLURM's accounting doesn't answer (there is no sacct here).")
+    assert accounting.ask_if_there([computing]) == (
+        {},
+        "SLURM's accounting doesn't answer (sacct is not installed here).",
+    )
 
 
 def _ended(jobs: list[str]) -> dict[str, accounting.Accounted]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cream.cluster import slurm
+
 FIELDS = ("JobID", "State", "ElapsedRaw", "AllocCPUS", "TotalCPU", "MaxRSS", "ReqMem", "AllocTRES")
 JOBS_A_CALL = 500  # a command line has an end
-PATIENCE = 60  # seconds for an answer
 # Megabytes of SLURM's units.
 UNITS = {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}
 
@@ -31,21 +31,12 @@ class Accounted:
 
 
 def ask(job_ids: Iterable[str]) -> dict[str, Accounted]:
-    """What `sacct` knows of these jobs, by id. Raises OSError with a reason if there is no such accounting."""
+    """What `sacct` knows of these jobs, by id. Raises `NoAnswer`."""
     found: dict[str, Accounted] = {}
     asked = sorted(set(job_ids))
     for first in range(0, len(asked), JOBS_A_CALL):
-        some = asked[first : first + JOBS_A_CALL]
-        command = ["sacct", "--parsable2", "--noheader", f"--jobs={','.join(some)}", f"--format={','.join(FIELDS)}"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
-        except FileNotFoundError as missing:
-            raise OSError("there is no sacct here") from missing
-        except subprocess.TimeoutExpired as slow:
-            raise OSError(f"sacct took more than {PATIENCE} s") from slow
-        if done.returncode:
-            raise OSError(done.stderr.strip().split("\n")[-1] or f"sacct ended with {done.returncode}")
-        found |= parse(done.stdout)
+        jobs = f"--jobs={','.join(asked[first : first + JOBS_A_CALL])}"
+        found |= parse(slurm.ask("sacct", "--parsable2", "--noheader", jobs, f"--format={','.join(FIELDS)}"))
     return found
 
 
@@ -54,8 +45,8 @@ def ask_if_there(job_ids: Iterable[str]) -> tuple[dict[str, Accounted], str | No
     asked = list(job_ids)
     try:
         found = ask(asked)
-    except OSError as problem:
-        return {}, f"SLURM's accounting doesn't answer ({problem})."
+    except slurm.NoAnswer as reason:
+        return {}, f"SLURM's accounting doesn't answer ({reason})."
     return found, "sacct knows none of these jobs." if asked and not found else None
 
 
