@@ -13,6 +13,7 @@ import ast
 import hashlib
 import re
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -141,7 +142,13 @@ def _owners(module: str) -> tuple[str, ...]:
     looking through every package's files for the others takes half a second."""
     if _installed(_canonical(module)) is not None:
         return (_canonical(module),)
-    return tuple(_canonical(name) for name in metadata.packages_distributions().get(module, ()))
+    return tuple(_canonical(name) for name in _modules().get(module, ()))
+
+
+@cache
+def _modules() -> Mapping[str, list[str]]:
+    """Every top-level module and the packages it belongs to; a fifth of a second."""
+    return metadata.packages_distributions()
 
 
 @cache

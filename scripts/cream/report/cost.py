@@ -64,10 +64,14 @@ def _sums(jobs: pd.DataFrame) -> dict[str, float]:
 
 def _job(path: Path, benchmarks: Path) -> tuple[str, float, float]:
     rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
-    stage = next((name for name, (rules, _) in STAGES.items() if re.fullmatch(rules, rule)), OTHER)
     # Very short jobs have a word in place of their memory. A repeated job's last line is the run that counts.
     last = pd.read_csv(path, sep="\t").iloc[-1]
-    return stage, float(last["s"]), pd.to_numeric(last["max_rss"], errors="coerce")
+    return stage_of(rule), float(last["s"]), pd.to_numeric(last["max_rss"], errors="coerce")
+
+
+def stage_of(rule: str) -> str:
+    """The stage that a rule belongs to."""
+    return next((name for name, (rules, _) in STAGES.items() if re.fullmatch(rules, rule)), OTHER)
 
 
 def gpus(record: dict) -> int:
