@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -195,9 +196,8 @@ def _check_gpus(settings: argparse.Namespace) -> None:
     promised = getattr(settings, "gpus", None)
     if promised is None or "SLURM_JOB_ID" not in os.environ:
         return
-    import torch
-
-    found = torch.cuda.device_count()
+    # By name: imported plainly, torch would count among the packages of stages that never see it (fingerprint.py).
+    found = importlib.import_module("torch").cuda.device_count()
     if found != promised:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
         raise UserError(
