@@ -23,6 +23,7 @@ shell.prefix("set -euo pipefail; trap '' TERM; ")
 
 include: "rules/common.smk"
 include: "rules/resources.smk"
+include: "rules/slurm.smk"
 include: "rules/inputs.smk"
 include: "rules/assets.smk"
 include: "rules/data.smk"
@@ -170,3 +171,8 @@ onstart:
 
 onsuccess:
     show_summary()
+    show_stops(log)
+
+
+onerror:
+    show_stops(log)

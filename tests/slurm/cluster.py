@@ -48,7 +48,7 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=2,sched_min_interval=0
 GresTypes=gpu
 PreemptType=preempt/partition_prio
-PreemptMode=CANCEL
+PreemptMode=REQUEUE
 EnforcePartLimits=ALL
 MinJobAge=3600
 SlurmdTimeout=10
@@ -206,6 +206,7 @@ class Cluster:
         lines += [
             "PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=60 State=UP PriorityTier=1",
             "PartitionName=gpu Nodes=n2 MaxTime=60 State=UP PriorityTier=1",
+            "PartitionName=cheap Nodes=n1,n2 MaxTime=60 State=UP PriorityTier=1 PreemptMode=CANCEL",
             "PartitionName=urgent Nodes=n1,n2 MaxTime=60 State=UP PriorityTier=10",
         ]
         _write(self.folder / "slurm.conf", "\n".join(lines) + "\n")

@@ -1,0 +1,89 @@
+"""The tiny study on a test cluster: `snakemake --profile slurm`, and what SLURM says of its jobs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster import Cluster
+from projects import Study
+
+# Every kind of job once: models converted, fine-tuning, sampling, scores, votes, an external reward model,
+# preference training, evaluation, answers to instructions and a judge's verdicts on them.
+SMALL = """\
+study: {methods: [sft, p-srlm, external-rm], iterations: 1, baseline: p-srlm, instructions: [everyday]}
+instructions: {everyday: {limit: 3}}
+"""
+# Files that must be the same, to the last byte, however a study ran.
+TABLES = "results/tables"
+
+
+class ClusterStudy(Study):
+    """A project folder whose jobs go to a cluster."""
+
+    cluster: Cluster
+
+    @classmethod
+    def on(cls, cluster: Cluster, folder: Path) -> ClusterStudy:
+        study = cls.with_code(folder)
+        study.cluster = cluster
+        return study
+
+    def copy(self, folder: Path) -> ClusterStudy:
+        twin = ClusterStudy(super().copy(folder).folder)
+        twin.cluster = self.cluster
+        return twin
+
+    def started(self, *arguments: str) -> subprocess.Popen:
+        """`snakemake --profile slurm` on this study, under way; what it says goes to run.log."""
+        files = [name for name in ("studies/tiny.yaml", "change.yaml") if (self.folder / name).exists()]
+        command = ["-m", "snakemake", "--profile", "slurm", "--nocolor", *arguments, "--configfile", *files]
+        with (self.folder / "run.log").open("w") as log:
+            return subprocess.Popen(
+                [sys.executable, *command],
+                cwd=self.folder,
+                env={**os.environ, **self.cluster.environment},
+                stdout=log,
+                stderr=log,
+            )
+
+    def said(self) -> str:
+        return (self.folder / "run.log").read_text(errors="replace")
+
+    def ended(self, run: subprocess.Popen, within: float = 400.0) -> int:
+        """The exit code of a run; one that hangs is ended and fails the test."""
+        try:
+            return run.wait(timeout=within)
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGKILL)
+            run.wait()
+            raise AssertionError(f"not done after {within:.0f} s:\n{self.said()[-3000:]}") from None
+
+    def submit(self, *arguments: str) -> str:
+        """Run to the end; what Snakemake said."""
+        code = self.ended(self.started(*arguments))
+        assert code == 0, self.said()[-5000:]
+        return self.said()
+
+    def slurm_jobs(self) -> list[dict[str, str]]:
+        """The SLURM jobs of the last run, first to last, as sacct knows them."""
+        name = next(line.split()[-1] for line in self.said().splitlines() if line.startswith("SLURM run ID:"))
+        fields = ["JobIDRaw", "State", "Partition", "Timelimit", "TimelimitRaw", "ReqMem", "AllocTRES", "NodeList"]
+        out = self.cluster.run("sacct", "-X", "-n", "-P", "-D", "--name", name, "--format", ",".join(fields))
+        return [dict(zip(fields, line.split("|"), strict=True)) for line in out.splitlines()]
+
+    def tables(self) -> dict[str, bytes]:
+        folder = self.folder / TABLES
+        return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.[ct][sx][vt]"))}
+
+
+def wait_until(true: Callable[[], object], what: str, within: float = 90.0) -> None:
+    until = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < until, f"{what}: not within {within:.0f} s"
+        time.sleep(0.3)

@@ -1,0 +1,39 @@
+"""The test cluster itself: it starts, runs a job, and leaves nothing."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+from clustered import wait_until
+
+
+def processes_of(folder: Path) -> list[str]:
+    told = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in words:
+            told.append((process / "cmdline").read_bytes().decode(errors="replace"))
+    return told
+
+
+@pytest.mark.parametrize("accounting", [False, True], ids=["without accounting", "with accounting"])
+def test_a_cluster_starts_runs_a_job_and_leaves_nothing(tmp_path: Path, accounting: bool) -> None:
+    folder = tmp_path / "slurm"
+    before = {path.name for path in Path("/etc").iterdir()}
+    with Cluster(folder, accounting) as cluster:
+        assert "n2 gpu:fake:2" in " ".join(cluster.run("sinfo", "-h", "-N", "-o", "%N %G").split())
+        assert cluster.run("srun", "--ntasks=1", "--time=1", "printenv", "SLURMD_NODENAME").strip() in ("n1", "n2")
+        if accounting:
+            wait_until(lambda: "COMPLETED" in cluster.run("sacct", "-X", "-n", "--format=State"), "the job's account")
+        else:
+            with pytest.raises(subprocess.CalledProcessError):
+                cluster.run("sacct", "-X", "-n", "--format=State")
+        assert processes_of(folder)
+    assert processes_of(folder) == []
+    assert {path.name for path in Path("/etc").iterdir()} == before

@@ -1,0 +1,59 @@
+"""What the SLURM plugin is told of its jobs: words it acts on, and never nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+import snakemake_executor_plugin_slurm as plugin
+
+from cream.cluster.states import Answers
+
+LOGGER = logging.getLogger("states")
+
+
+def told(answers: list, grace: float = 60.0) -> list[dict[str, str]]:
+    """What the plugin hears when SLURM answers so, one question after the other."""
+    waiting = iter(answers)
+
+    async def ask(_command: str, logger: logging.Logger) -> tuple:
+        answer = next(waiting)
+        if answer is None:
+            logger.debug("SLURM query command failed: Slurm accounting storage is disabled")
+        return (answer, 0.1) if answer is not None else (None, None)
+
+    understood = Answers(ask, grace)
+
+    async def questions() -> list[dict[str, str]]:
+        return [(await understood("sacct -X", LOGGER))[0] for _ in answers]
+
+    return asyncio.run(questions())
+
+
+def test_a_state_is_its_first_word() -> None:
+    assert told([{"1": "CANCELLED by 1000", "2": "RUNNING", "3": ""}]) == [{"1": "CANCELLED", "2": "RUNNING", "3": ""}]
+
+
+def test_a_preempted_job_has_failed_once_it_is_clear_that_nobody_queues_it(caplog: pytest.LogCaptureFixture) -> None:
+    assert told([{"1": "PREEMPTED"}, {"1": "PREEMPTED"}])[1] == {"1": "PREEMPTED"}
+    assert told([{"1": "PREEMPTED"}, {"1": "PENDING"}], grace=0)[1] == {"1": "PENDING"}
+    assert told([{"1": "PREEMPTED"}], grace=0) == [{"1": "FAILED"}]
+    assert "SLURM job 1 was preempted and not queued again" in caplog.text
+
+
+def test_a_job_that_slurm_forgot_has_failed_and_one_it_never_knew_has_not() -> None:
+    assert told([{"1": "RUNNING"}, {}]) == [{"1": "RUNNING"}, {}]
+    assert told([{}, {"1": "RUNNING"}, {}, {}], grace=0) == [{}, {"1": "RUNNING"}, {"1": "FAILED"}, {}]
+
+
+def test_no_answer_forgets_no_job_and_says_why_once(caplog: pytest.LogCaptureFixture) -> None:
+    assert told([None, None, {"1": "COMPLETED"}]) == [{}, {}, {"1": "COMPLETED"}]
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(said) == 2 and said[1] == "SLURM answers again."
+    assert "accounting storage is disabled" in said[0] and "slurm-status-command: squeue" in said[0]
+
+
+def test_the_plugin_asks_through_the_name_that_is_replaced() -> None:
+    """`understand` replaces a name in the plugin's module: it must be the one its code calls."""
+    assert "query_job_status" in plugin.Executor.check_active_jobs.__code__.co_names
