@@ -133,6 +133,12 @@ class Cluster:
     def stop_controller(self) -> None:
         _end(self.folder / "slurmctld.pid")
 
+    def start_database(self) -> None:
+        self._daemon("slurmdbd")
+
+    def stop_database(self) -> None:
+        _end(self.folder / "slurmdbd.pid")
+
     def start_node(self, node: str) -> None:
         self._daemon("slurmd", "-N", node)
 
@@ -162,7 +168,7 @@ class Cluster:
             start_new_session=True,
         )
         self._wait_for("MariaDB", socket_file.exists)
-        self._daemon("slurmdbd")
+        self.start_database()
         self._wait_for("slurmdbd", lambda: self._answers("sacctmgr", "--noheader", "show", "cluster"))
         known = self.run("sacctmgr", "--noheader", "--parsable2", "show", "cluster", "format=cluster")
         if "test" not in known:

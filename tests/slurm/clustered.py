@@ -21,6 +21,7 @@ instructions: {everyday: {limit: 3}}
 """
 # Files that must be the same, to the last byte, however a study ran.
 TABLES = "results/tables"
+SAMPLES = "results/tiny/seed1/sft/M1/samples.parquet"
 
 
 class ClusterStudy(Study):
@@ -87,3 +88,20 @@ def wait_until(true: Callable[[], object], what: str, within: float = 90.0) -> N
     while not true():
         assert time.monotonic() < until, f"{what}: not within {within:.0f} s"
         time.sleep(0.3)
+
+
+def one_job(study: ClusterStudy, *arguments: str) -> subprocess.Popen:
+    """A run that samples again, as one SLURM job, and nothing else."""
+    return study.started(SAMPLES, "--forcerun", "sample_responses", "--allowed-rules", "sample_responses", *arguments)
+
+
+def running(study: ClusterStudy) -> list[str]:
+    """SLURM ids of the study's jobs that run now."""
+    names = [line.split()[-1] for line in study.said().splitlines() if line.startswith("SLURM run ID:")]
+    return study.cluster.run("squeue", "-h", "-t", "R", "-n", names[0], "-o", "%i").split() if names else []
+
+
+def job_runs(study: ClusterStudy, after: str = "") -> str:
+    """Wait for a job of the study to run, another than `after`; its SLURM id."""
+    wait_until(lambda: set(running(study)) - {after}, "a running job")
+    return next(iter(set(running(study)) - {after}))

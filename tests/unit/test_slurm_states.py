@@ -13,11 +13,14 @@ from cream.cluster.states import Answers
 LOGGER = logging.getLogger("states")
 
 
-def told(answers: list, grace: float = 60.0) -> list[dict[str, str]]:
-    """What the plugin hears when SLURM answers so, one question after the other."""
+def told(answers: list, grace: float = 60.0, queue: dict[str, str] | None = None) -> list[dict[str, str]]:
+    """What the plugin hears when sacct answers so, one question after the other, and squeue lists `queue`."""
     waiting = iter(answers)
 
-    async def ask(_command: str, logger: logging.Logger) -> tuple:
+    async def ask(command: str, logger: logging.Logger) -> tuple:
+        if command.startswith("squeue"):
+            assert command.endswith("--name this-run")
+            return (queue, 0.1) if queue is not None else (None, None)
         answer = next(waiting)
         if answer is None:
             logger.debug("SLURM query command failed: Slurm accounting storage is disabled")
@@ -26,7 +29,7 @@ def told(answers: list, grace: float = 60.0) -> list[dict[str, str]]:
     understood = Answers(ask, grace)
 
     async def questions() -> list[dict[str, str]]:
-        return [(await understood("sacct -X", LOGGER))[0] for _ in answers]
+        return [(await understood("sacct -X --name this-run", LOGGER))[0] for _ in answers]
 
     return asyncio.run(questions())
 
@@ -35,16 +38,23 @@ def test_a_state_is_its_first_word() -> None:
     assert told([{"1": "CANCELLED by 1000", "2": "RUNNING", "3": ""}]) == [{"1": "CANCELLED", "2": "RUNNING", "3": ""}]
 
 
-def test_a_preempted_job_has_failed_once_it_is_clear_that_nobody_queues_it(caplog: pytest.LogCaptureFixture) -> None:
-    assert told([{"1": "PREEMPTED"}, {"1": "PREEMPTED"}])[1] == {"1": "PREEMPTED"}
-    assert told([{"1": "PREEMPTED"}, {"1": "PENDING"}], grace=0)[1] == {"1": "PENDING"}
-    assert told([{"1": "PREEMPTED"}], grace=0) == [{"1": "FAILED"}]
-    assert "SLURM job 1 was preempted and not queued again" in caplog.text
+@pytest.mark.parametrize(
+    ("state", "why"), [("PREEMPTED", "was preempted and is not queued"), ("NODE_FAIL", "was lost with its node")]
+)
+def test_a_job_that_may_come_back_waits_until_the_controller_denies_it(
+    state: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert told([{"1": state}], queue={}) == [{"1": "PENDING"}]
+    assert told([{"1": state}], grace=0, queue={"1": "PENDING", "2": "RUNNING"}) == [{"1": "PENDING"}]
+    assert told([{"1": state}], grace=0, queue=None) == [{"1": "PENDING"}]
+    assert why not in caplog.text
+    assert told([{"1": state}], grace=0, queue={}) == [{"1": "FAILED"}]
+    assert f"SLURM job 1 {why}" in caplog.text
 
 
 def test_a_job_that_slurm_forgot_has_failed_and_one_it_never_knew_has_not() -> None:
-    assert told([{"1": "RUNNING"}, {}]) == [{"1": "RUNNING"}, {}]
-    assert told([{}, {"1": "RUNNING"}, {}, {}], grace=0) == [{}, {"1": "RUNNING"}, {"1": "FAILED"}, {}]
+    assert told([{"1": "RUNNING"}, {}], queue={}) == [{"1": "RUNNING"}, {"1": "PENDING"}]
+    assert told([{}, {"1": "RUNNING"}, {}, {}], grace=0, queue={}) == [{}, {"1": "RUNNING"}, {"1": "FAILED"}, {}]
 
 
 def test_no_answer_forgets_no_job_and_says_why_once(caplog: pytest.LogCaptureFixture) -> None:

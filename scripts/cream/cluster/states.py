@@ -1,11 +1,13 @@
 """SLURM's answers about jobs, put into the words that Snakemake's SLURM plugin acts on.
 
-snakemake-executor-plugin-slurm 2.8.0 would otherwise wait for ever, with nothing in its log,
-- for a job that sacct calls "CANCELLED by 1000": it looks for "CANCELLED";
-- for a job that was preempted and that SLURM doesn't queue again (PreemptMode=CANCEL);
-- for a job that SLURM knew and knows no more;
-- for every job, once five questions in a row go unanswered (a controller or its database restarts, or there
-  is no accounting): it then forgets what it was waiting for.
+snakemake-executor-plugin-slurm 2.8.0 would otherwise
+- wait for ever for a job that sacct calls "CANCELLED by 1000": it looks for "CANCELLED";
+- wait for ever for a job that was preempted and that SLURM doesn't queue again (PreemptMode=CANCEL), or lost
+  with its node, or that SLURM knew and knows no more;
+- submit a second time what SLURM queues again by itself: sacct calls a job PREEMPTED or NODE_FAIL for the two
+  minutes until it starts again;
+- forget all jobs, and wait for ever, once five questions in a row go unanswered (the controller or its database
+  restarts, or there is no accounting).
 
 tests/slurm meets each of them on a real SLURM: when a newer plugin passes without this module, it can go.
 """
@@ -16,8 +18,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-# Seconds after which a job that was preempted, or that SLURM has no word of, won't come back by itself.
-GRACE = 60.0
+# SLURM may queue such a job again: only the controller knows.
+MAY_COME_BACK = ("PREEMPTED", "NODE_FAIL")
+# Seconds until the controller is asked, so that it has made up its mind.
+GRACE = 15.0
 ENDED = "FAILED"
 States = Mapping[str, str]
 
@@ -43,32 +47,42 @@ class Answers:
         if self.silent:
             logger.warning("SLURM answers again.")
         self.silent = False
-        return self._understood(states, logger), seconds
-
-    def _understood(self, states: States, logger: Any) -> States:
         plain = {job: (state.split() or [""])[0] for job, state in states.items()}
-        self.known |= plain.keys()
-        preempted = {job for job, state in plain.items() if state == "PREEMPTED"}
-        doubtful = preempted | (self.known - plain.keys())
+        run = command.split()[-1]
+        return plain | await self._doubtful(run, plain, heard), seconds
+
+    async def _doubtful(self, run: str, states: States, logger: Any) -> States:
+        """The jobs that may have ended or not: what the controller says of them."""
+        self.known |= states.keys()
+        lost = {job: states.get(job) for job in self.known if states.get(job) in (None, *MAY_COME_BACK)}
         now = time.monotonic()
-        self.missed = {job: self.missed.get(job, now) for job in doubtful}
-        for job in sorted(job for job, since in self.missed.items() if now - since >= self.grace):
-            plain[job] = ENDED
-            self.known.discard(job)
-            why = "was preempted and not queued again" if job in preempted else "is not known to SLURM any more"
-            logger.warning(f"SLURM job {job} {why}: it counts as failed, and is submitted again if retries are left.")
-        return plain
+        self.missed = {job: self.missed.get(job, now) for job in lost}
+        due = [job for job, since in self.missed.items() if now - since >= self.grace]
+        queued = (await self.ask(f"squeue --noheader --format=%i|%T --name {run}", logger))[0] if due else None
+        # Until the controller answers, a job waits.
+        answers = dict.fromkeys(lost, "PENDING")
+        for job in sorted(due) if queued is not None else []:
+            answers[job] = queued.get(job, ENDED)
+            if job not in queued:
+                self.known.discard(job)
+                logger.warning(_gone(job, lost[job]))
+        return answers
 
 
 class _Heard:
     """A logger that remembers the last thing said: why a question failed."""
 
     def __init__(self, logger: Any):
-        self.logger, self.last = logger, ""
+        self.warning, self.logger, self.last = logger.warning, logger, ""
 
     def debug(self, text: str) -> None:
         self.last = text.strip()
         self.logger.debug(text)
+
+
+def _gone(job: str, state: str | None) -> str:
+    why = {"PREEMPTED": "was preempted", "NODE_FAIL": "was lost with its node", None: "is not known to SLURM any more"}
+    return f"SLURM job {job} {why[state]} and is not queued: submitted again if retries are left."
 
 
 def _unanswered(command: str, said: str) -> str:
