@@ -145,8 +145,17 @@ class Cluster:
     def stop_node(self, node: str) -> None:
         """End a node's daemon and its jobs' processes, as if its power failed."""
         _end(self.folder / f"slurmd.{node}.pid", signal.SIGKILL)
-        for pid in _processes_with(f"{self.folder}/spool.{node}") | _processes_with(f"SLURMD_NODENAME={node}"):
-            _kill(pid, signal.SIGKILL)
+        jobs = _processes_with(f"{self.folder}/spool.{node}") | self._processes_of_jobs(node)
+        # SLURM's own process of a job step carries no node's name: it is a job process's parent.
+        left = jobs | {parent for pid in jobs if _is_step(parent := _parent(pid))}
+        # All still before the first one dies: none is to tell the controller how another ended.
+        for with_signal in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in left:
+                _kill(pid, with_signal)
+
+    def _processes_of_jobs(self, node: str) -> set[int]:
+        """Of this cluster alone: others on this machine have nodes of the same names."""
+        return _processes_with(f"SLURMD_NODENAME={node}") & _processes_with(f"SLURM_CONF={self.folder}/slurm.conf")
 
     def _start_accounting(self) -> None:
         """A MariaDB that only this folder's socket reaches, and slurmdbd before it."""
@@ -288,6 +297,21 @@ def _kill(pid: int, with_signal: signal.Signals) -> None:
 def _alive(pid: int) -> bool:
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def _parent(pid: int) -> int:
+    """A process's parent; 0 for one that is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _is_step(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"slurmstepd")
     except OSError:
         return False
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from cluster import Cluster
 from projects import Study
 
-# Every kind of job once: models converted, fine-tuning, sampling, scores, votes, an external reward model,
+# Every kind of job: models converted, fine-tuning, sampling, scores, votes, an external reward model's scores,
 # preference training, evaluation, answers to instructions and a judge's verdicts on them.
 SMALL = """\
-study: {methods: [sft, p-srlm, external-rm], iterations: 1, baseline: p-srlm, instructions: [everyday]}
+study: {methods: [one], iterations: 1, instructions: [everyday]}
+methods: {one: {preset: cream-external-rm, reward: judge}}
 instructions: {everyday: {limit: 3}}
 """
 # Files that must be the same, to the last byte, however a study ran.

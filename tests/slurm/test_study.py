@@ -40,7 +40,7 @@ def test_the_whole_study_runs_in_slurm(fresh: ClusterStudy, finished: ClusterStu
 def test_one_stage_again_makes_what_follows_and_nothing_else(study: ClusterStudy) -> None:
     before = study.tables()
     study.submit("--forcerun", "evaluate_model")
-    assert submitted(study) == ["evaluate_model"] * 4
+    assert submitted(study) == ["evaluate_model"] * 3
     assert {job["State"] for job in study.slurm_jobs()} == {"COMPLETED"}
     assert study.tables() == before
     assert "Nothing to be done" in study.run("--dry-run")
@@ -57,15 +57,15 @@ def test_shards_are_jobs_of_their_own_and_make_the_same_tables(study: ClusterStu
     assert read_table(study.folder / logprobs, LOGPROBS).equals(before[1])
 
 
-@pytest.mark.parametrize(("way", "method"), [("gpus", "p-srlm"), ("gres", "external-rm")])
-def test_a_training_of_two_processes_gets_two_gpus(study: ClusterStudy, way: str, method: str) -> None:
+@pytest.mark.parametrize("way", ["gpus", "gres"])
+def test_a_training_of_two_processes_gets_two_gpus(study: ClusterStudy, way: str) -> None:
     """SLURM gives out two GPUs that can't compute: the processes, started by accelerate under srun, are real."""
-    adapter = study.folder / RUN / method / "M2/model/adapter_model.safetensors"
+    adapter = study.folder / RUN / "one/M2/model/adapter_model.safetensors"
     alone = load_file(adapter)
     study.change(SMALL + "compute: {platform: cuda, processes: {train: 2}}\n")
     profile = study.folder / "slurm/profile.yaml"
     profile.write_text(profile.read_text().replace("gpu_request: gpus", f"gpu_request: {way}"))
-    study.submit(f"{RUN}/{method}/M2/model.json", "--allowed-rules", "train_policy")
+    study.submit(f"{RUN}/one/M2/model.json", "--allowed-rules", "train_policy")
     (job,) = study.slurm_jobs()
     assert (job["Partition"], job["NodeList"], job["State"]) == ("gpu", "n2", "COMPLETED")
     assert "gres/gpu=2" in job["AllocTRES"]
