@@ -8,7 +8,6 @@ the daemons listen on every address: on a machine that others reach, don't.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shutil
 import signal
@@ -18,6 +17,8 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from processes import end, is_step, kill, parent, processes_with
 
 PROGRAMS = ["slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol"]
 NODES = {"n1": "", "n2": "Gres=gpu:fake:2"}
@@ -125,37 +126,37 @@ class Cluster:
             self.stop_node(node)
         self.stop_controller()
         for name in ("slurmdbd", "mariadbd"):
-            _end(self.folder / f"{name}.pid")
+            end(self.folder / f"{name}.pid")
 
     def start_controller(self) -> None:
         self._daemon("slurmctld")
 
     def stop_controller(self) -> None:
-        _end(self.folder / "slurmctld.pid")
+        end(self.folder / "slurmctld.pid")
 
     def start_database(self) -> None:
         self._daemon("slurmdbd")
 
     def stop_database(self) -> None:
-        _end(self.folder / "slurmdbd.pid")
+        end(self.folder / "slurmdbd.pid")
 
     def start_node(self, node: str) -> None:
         self._daemon("slurmd", "-N", node)
 
     def stop_node(self, node: str) -> None:
         """End a node's daemon and its jobs' processes, as if its power failed."""
-        _end(self.folder / f"slurmd.{node}.pid", signal.SIGKILL)
-        jobs = _processes_with(f"{self.folder}/spool.{node}") | self._processes_of_jobs(node)
+        end(self.folder / f"slurmd.{node}.pid", signal.SIGKILL)
+        jobs = processes_with(f"{self.folder}/spool.{node}") | self._processes_of_jobs(node)
         # SLURM's own process of a job step carries no node's name: it is a job process's parent.
-        left = jobs | {parent for pid in jobs if _is_step(parent := _parent(pid))}
+        left = jobs | {above for pid in jobs if is_step(above := parent(pid))}
         # All still before the first one dies: none is to tell the controller how another ended.
         for with_signal in (signal.SIGSTOP, signal.SIGKILL):
             for pid in left:
-                _kill(pid, with_signal)
+                kill(pid, with_signal)
 
     def _processes_of_jobs(self, node: str) -> set[int]:
         """Of this cluster alone: others on this machine have nodes of the same names."""
-        return _processes_with(f"SLURMD_NODENAME={node}") & _processes_with(f"SLURM_CONF={self.folder}/slurm.conf")
+        return processes_with(f"SLURMD_NODENAME={node}") & processes_with(f"SLURM_CONF={self.folder}/slurm.conf")
 
     def _start_accounting(self) -> None:
         """A MariaDB that only this folder's socket reaches, and slurmdbd before it."""
@@ -274,61 +275,6 @@ def _free_ports(count: int) -> list[int]:
     for each in taken:
         each.close()
     return ports
-
-
-def _end(pid_file: Path, with_signal: signal.Signals = signal.SIGTERM) -> None:
-    """End the process a pid file names, and wait until it is gone."""
-    if not pid_file.exists():
-        return
-    pid = int(pid_file.read_text())
-    _kill(pid, with_signal)
-    until = time.monotonic() + 10
-    while _alive(pid) and time.monotonic() < until:
-        time.sleep(0.05)
-    _kill(pid, signal.SIGKILL)
-    pid_file.unlink(missing_ok=True)
-
-
-def _kill(pid: int, with_signal: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, with_signal)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-
-
-def _parent(pid: int) -> int:
-    """A process's parent; 0 for one that is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
-def _is_step(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"slurmstepd")
-    except OSError:
-        return False
-
-
-def _processes_with(words: str) -> set[int]:
-    """Processes whose command line or environment has these words."""
-    found = set()
-    for process in Path("/proc").iterdir():
-        if not process.name.isdecimal() or int(process.name) == os.getpid():
-            continue
-        try:
-            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if words.encode() in told:
-            found.add(int(process.name))
-    return found
 
 
 def main() -> None:

@@ -8,18 +8,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 from clustered import wait_until
-
-
-def processes_of(folder: Path) -> list[str]:
-    told = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if str(folder).encode() in words:
-            told.append((process / "cmdline").read_bytes().decode(errors="replace"))
-    return told
+from processes import processes_with
 
 
 @pytest.mark.parametrize("accounting", [False, True], ids=["without accounting", "with accounting"])
@@ -34,6 +23,6 @@ def test_a_cluster_starts_runs_a_job_and_leaves_nothing(tmp_path: Path, accounti
         else:
             with pytest.raises(subprocess.CalledProcessError):
                 cluster.run("sacct", "-X", "-n", "--format=State")
-        assert processes_of(folder)
-    assert processes_of(folder) == []
+        assert processes_with(str(folder))
+    assert processes_with(str(folder)) == set()
     assert {path.name for path in Path("/etc").iterdir()} == before

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cluster import Cluster
 from clustered import SAMPLES, SMALL, ClusterStudy, job_runs, one_job, wait_until
+from processes import kill, processes_with
 
 Fault = Callable[..., object]
 
@@ -73,30 +74,23 @@ def test_a_job_over_its_time_gets_more(study: ClusterStudy, fault: Fault) -> Non
     study.change(small_requests(1500))
     with fault("time limit", "a job's process stood still", "killed after its minute, again with 2; limit named"):
         run = one_job(study)
-        stop_still(job_runs(study))
+        stop_still(study.cluster, job_runs(study))
         finishes_alike(study, run, before)
         jobs = study.slurm_jobs()
         assert [(job["TimelimitRaw"], job["State"]) for job in jobs] == [("1", "TIMEOUT"), ("2", "COMPLETED")]
         assert f"was stopped at its time limit of 1 min (SLURM job {jobs[0]['JobIDRaw']})" in study.said()
 
 
-def stop_still(job: str) -> None:
+def stop_still(cluster: Cluster, job: str) -> None:
     """Stop the stage's own process of a SLURM job."""
 
-    def stages() -> list[int]:
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                words, told = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
-            except OSError:
-                continue
-            if b"scripts/sample_responses.py" in words and f"SLURM_JOB_ID={job}\0".encode() in told:
-                found.append(int(process.name))
-        return found
+    def stages() -> set[int]:
+        ours = processes_with(f"SLURM_CONF={cluster.folder}/slurm.conf\0") & processes_with(f"SLURM_JOB_ID={job}\0")
+        return ours & processes_with("scripts/sample_responses.py")
 
     wait_until(stages, f"the process of job {job}")
     for pid in stages():
-        os.kill(pid, signal.SIGSTOP)
+        kill(pid, signal.SIGSTOP)
 
 
 @pytest.mark.faults
