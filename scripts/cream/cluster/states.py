@@ -32,6 +32,7 @@ class Answers:
     def __init__(self, ask: Callable[..., Awaitable[tuple[States | None, float | None]]], grace: float = GRACE):
         self.ask, self.grace = ask, grace
         self.known: set[str] = set()
+        self.ended: set[str] = set()
         self.missed: dict[str, float] = {}
         self.silent = False
 
@@ -57,16 +58,14 @@ class Answers:
         lost = {job: states.get(job) for job in self.known if states.get(job) in (None, *MAY_COME_BACK)}
         now = time.monotonic()
         self.missed = {job: self.missed.get(job, now) for job in lost}
-        due = [job for job, since in self.missed.items() if now - since >= self.grace]
+        due = [job for job, since in self.missed.items() if now - since >= self.grace and job not in self.ended]
         queued = (await self.ask(f"squeue --noheader --format=%i|%T --name {run}", logger))[0] if due else None
-        # Until the controller answers, a job waits.
-        answers = dict.fromkeys(lost, "PENDING")
         for job in sorted(due) if queued is not None else []:
-            answers[job] = queued.get(job, ENDED)
             if job not in queued:
-                self.known.discard(job)
+                self.ended.add(job)
                 logger.warning(_gone(job, lost[job]))
-        return answers
+        # Until the controller denies it, a job waits.
+        return {job: ENDED if job in self.ended else (queued or {}).get(job, "PENDING") for job in lost}
 
 
 class _Heard:
