@@ -57,7 +57,7 @@ class ClusterStudy(Study):
     def said(self) -> str:
         return (self.folder / "run.log").read_text(errors="replace")
 
-    def ended(self, run: subprocess.Popen, within: float = 400.0) -> int:
+    def ended(self, run: subprocess.Popen, within: float = 900.0) -> int:
         """The exit code of a run; one that hangs is ended and fails the test."""
         try:
             return run.wait(timeout=within)
@@ -84,7 +84,7 @@ class ClusterStudy(Study):
         return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.[ct][sx][vt]"))}
 
 
-def wait_until(true: Callable[[], object], what: str, within: float = 90.0) -> None:
+def wait_until(true: Callable[[], object], what: str, within: float = 180.0) -> None:
     until = time.monotonic() + within
     while not true():
         assert time.monotonic() < until, f"{what}: not within {within:.0f} s"
