@@ -39,7 +39,12 @@ def test_a_state_is_its_first_word() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "why"), [("PREEMPTED", "was preempted and is not queued"), ("NODE_FAIL", "was lost with its node")]
+    ("state", "why"),
+    [
+        ("PREEMPTED", "was preempted and is not queued"),
+        ("NODE_FAIL", "was lost with its node"),
+        ("UNKNOWN", "is not known to SLURM any more"),
+    ],
 )
 def test_a_job_that_may_come_back_waits_until_the_controller_denies_it(
     state: str, why: str, caplog: pytest.LogCaptureFixture

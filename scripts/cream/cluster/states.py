@@ -6,6 +6,7 @@ snakemake-executor-plugin-slurm 2.8.0 would otherwise
   with its node, or that SLURM knew and knows no more;
 - submit a second time what SLURM queues again by itself: sacct calls a job PREEMPTED or NODE_FAIL for the two
   minutes until it starts again;
+- take a job in state UNKNOWN for a finished one;
 - forget all jobs, and wait for ever, once five questions in a row go unanswered (the controller or its database
   restarts, or there is no accounting).
 
@@ -19,7 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 # SLURM may queue such a job again: only the controller knows.
-MAY_COME_BACK = ("PREEMPTED", "NODE_FAIL")
+MAY_COME_BACK = ("PREEMPTED", "NODE_FAIL", "UNKNOWN")
 # Seconds until the controller is asked, so that it has made up its mind.
 GRACE = 15.0
 ENDED = "FAILED"
@@ -80,8 +81,8 @@ class _Heard:
 
 
 def _gone(job: str, state: str | None) -> str:
-    why = {"PREEMPTED": "was preempted", "NODE_FAIL": "was lost with its node", None: "is not known to SLURM any more"}
-    return f"SLURM job {job} {why[state]} and is not queued: submitted again if retries are left."
+    why = {"PREEMPTED": "was preempted", "NODE_FAIL": "was lost with its node"}
+    return f"SLURM job {job} {why.get(state, 'is not known to SLURM any more')} and is not queued: submitted again if retries are left."
 
 
 def _unanswered(command: str, said: str) -> str:
