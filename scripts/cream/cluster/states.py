@@ -81,8 +81,9 @@ class _Heard:
 
 
 def _gone(job: str, state: str | None) -> str:
-    why = {"PREEMPTED": "was preempted", "NODE_FAIL": "was lost with its node"}
-    return f"SLURM job {job} {why.get(state, 'is not known to SLURM any more')} and is not queued: submitted again if retries are left."
+    reasons = {"PREEMPTED": "was preempted", "NODE_FAIL": "was lost with its node"}
+    why = reasons.get(state, "is not known to SLURM any more")
+    return f"SLURM job {job} {why} and is not queued: submitted again if retries are left."
 
 
 def _unanswered(command: str, said: str) -> str:
