@@ -22,9 +22,10 @@ def told(answers: list, grace: float = 60.0, queue: dict[str, str] | None = None
             assert command.endswith("--name this-run")
             return (queue, 0.1) if queue is not None else (None, None)
         answer = next(waiting)
-        if answer is None:
-            logger.debug("SLURM query command failed: Slurm accounting storage is disabled")
-        return (answer, 0.1) if answer is not None else (None, None)
+        if answer is None or isinstance(answer, str):
+            logger.debug(f"SLURM query command failed: {answer or 'refused'}")
+            return None, None
+        return answer, 0.1
 
     understood = Answers(ask, grace)
 
@@ -62,11 +63,23 @@ def test_a_job_that_slurm_forgot_has_failed_and_one_it_never_knew_has_not() -> N
     assert told([{}, {"1": "RUNNING"}, {}, {}], grace=0, queue={}) == [{}, {"1": "RUNNING"}, *[{"1": "FAILED"}] * 2]
 
 
-def test_no_answer_forgets_no_job_and_says_why_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_finished_job_may_be_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+    assert told([{"1": "COMPLETED"}, {}], grace=0, queue={}) == [{"1": "COMPLETED"}, {}]
+    assert caplog.text == ""
+
+
+def test_no_answer_forgets_no_job_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     assert told([None, None, {"1": "COMPLETED"}]) == [{}, {}, {"1": "COMPLETED"}]
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(said) == 2 and said[1] == "SLURM answers again."
-    assert "accounting storage is disabled" in said[0] and "slurm-status-command: squeue" in said[0]
+    assert said == [
+        "SLURM gives no answer (SLURM query command failed: refused): jobs go on, and Snakemake asks again.",
+        "SLURM answers again.",
+    ]
+
+
+def test_without_accounts_the_queue_is_asked() -> None:
+    disabled = "Slurm accounting storage is disabled"
+    assert told([disabled, {"never": "asked"}], queue={"1": "COMPLETED"}) == [{"1": "COMPLETED"}] * 2
 
 
 def test_the_plugin_asks_through_the_name_that_is_replaced() -> None:

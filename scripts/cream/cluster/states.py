@@ -21,9 +21,11 @@ from typing import Any
 
 # SLURM may queue such a job again: only the controller knows.
 MAY_COME_BACK = ("PREEMPTED", "NODE_FAIL", "UNKNOWN")
+FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
 # Seconds until the controller is asked, so that it has made up its mind.
 GRACE = 15.0
 ENDED = "FAILED"
+NO_ACCOUNTS = "accounting storage is disabled"
 States = Mapping[str, str]
 
 
@@ -32,35 +34,42 @@ class Answers:
 
     def __init__(self, ask: Callable[..., Awaitable[tuple[States | None, float | None]]], grace: float = GRACE):
         self.ask, self.grace = ask, grace
+        # Jobs not seen at their end; jobs whose end only the controller told.
         self.known: set[str] = set()
         self.ended: set[str] = set()
         self.missed: dict[str, float] = {}
-        self.silent = False
+        self.silent = self.without_accounts = False
 
     async def __call__(self, command: str, logger: Any) -> tuple[States, float]:
-        heard = _Heard(logger)
-        states, seconds = await self.ask(command, heard)
+        run, heard = command.split()[-1], _Heard(logger)
+        states, seconds = await self.ask(_queue(run, "--states=all") if self.without_accounts else command, heard)
+        if states is None and NO_ACCOUNTS in heard.last:
+            self.without_accounts = True
+            logger.info("This cluster keeps no accounts, so that sacct knows nothing: squeue is asked instead.")
+            states, seconds = await self.ask(_queue(run, "--states=all"), heard)
         if states is None:
             if not self.silent:
-                logger.warning(_unanswered(command, heard.last))
+                logger.warning(
+                    f"SLURM gives no answer ({heard.last or 'no reason given'}): jobs go on, and Snakemake asks again."
+                )
             self.silent = True
-            # No word of any job: the plugin goes on waiting for all of them, and asks again.
+            # No word of any job: the plugin goes on waiting for all of them.
             return {}, 0.0
         if self.silent:
             logger.warning("SLURM answers again.")
         self.silent = False
         plain = {job: (state.split() or [""])[0] for job, state in states.items()}
-        run = command.split()[-1]
         return plain | await self._doubtful(run, plain, heard), seconds
 
     async def _doubtful(self, run: str, states: States, logger: Any) -> States:
         """The jobs that may have ended or not: what the controller says of them."""
-        self.known |= states.keys()
+        over = {job for job, state in states.items() if state in FINAL}
+        self.known = (self.known | states.keys()) - over
         lost = {job: states.get(job) for job in self.known if states.get(job) in (None, *MAY_COME_BACK)}
         now = time.monotonic()
         self.missed = {job: self.missed.get(job, now) for job in lost}
         due = [job for job, since in self.missed.items() if now - since >= self.grace and job not in self.ended]
-        queued = (await self.ask(f"squeue --noheader --format=%i|%T --name {run}", logger))[0] if due else None
+        queued = (await self.ask(_queue(run), logger))[0] if due else None
         for job in sorted(due) if queued is not None else []:
             if job not in queued:
                 self.ended.add(job)
@@ -86,12 +95,9 @@ def _gone(job: str, state: str | None) -> str:
     return f"SLURM job {job} {why} and is not queued: submitted again if retries are left."
 
 
-def _unanswered(command: str, said: str) -> str:
-    program = command.split()[0]
-    hint = ""
-    if program == "sacct" and "disabled" in said:
-        hint = " This cluster keeps no accounts: add `slurm-status-command: squeue` to slurm/profile.yaml."
-    return f"{program} gives no answer ({said or 'no reason given'}). Jobs go on; Snakemake asks again.{hint}"
+def _queue(run: str, *flags: str) -> str:
+    """The question for the controller's own knowledge of a run's jobs, in the form of the plugin's questions."""
+    return " ".join(["squeue --noheader --format=%i|%T", *flags, f"--name {run}"])
 
 
 def understand(plugin: Any) -> None:
