@@ -20,8 +20,6 @@ study: {methods: [one], iterations: 1, instructions: [everyday]}
 methods: {one: {preset: cream-external-rm, reward: judge}}
 instructions: {everyday: {limit: 3}}
 """
-# Files that must be the same, to the last byte, however a study ran.
-TABLES = "results/tables"
 SAMPLES = "results/tiny/seed1/sft/M1/samples.parquet"
 
 
@@ -80,8 +78,10 @@ class ClusterStudy(Study):
         return [dict(zip(fields, line.split("|"), strict=True)) for line in out.splitlines()]
 
     def tables(self) -> dict[str, bytes]:
-        folder = self.folder / TABLES
-        return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.[ct][sx][vt]"))}
+        """What must be the same, to the last byte, however a study ran."""
+        folder = self.folder / "results/tables"
+        files = [path for path in sorted(folder.rglob("*")) if path.suffix in (".csv", ".txt")]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def wait_until(true: Callable[[], object], what: str, within: float = 180.0) -> None:
