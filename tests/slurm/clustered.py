@@ -19,6 +19,10 @@ SMALL = """\
 study: {methods: [one], iterations: 1, instructions: [everyday]}
 methods: {one: {preset: cream-external-rm, reward: judge}}
 instructions: {everyday: {limit: 3}}
+sample: {prompts_per_batch: 4}
+score: {prompts_per_batch: 4}
+judge: {prompts_per_batch: 4}
+reward_model: {prompts_per_batch: 4}
 """
 SAMPLES = "results/tiny/seed1/sft/M1/samples.parquet"
 

@@ -57,20 +57,30 @@ def test_shards_are_jobs_of_their_own_and_make_the_same_tables(study: ClusterStu
     assert read_table(study.folder / logprobs, LOGPROBS).equals(before[1])
 
 
-@pytest.mark.parametrize("way", ["gpus", "gres"])
-def test_a_training_of_two_processes_gets_two_gpus(study: ClusterStudy, way: str) -> None:
-    """SLURM gives out two GPUs that can't compute: the processes, started by accelerate under srun, are real."""
+def test_two_processes_share_a_training_under_srun(study: ClusterStudy) -> None:
     adapter = study.folder / RUN / "one/M2/model/adapter_model.safetensors"
     alone = load_file(adapter)
-    study.change(SMALL + "compute: {platform: cuda, processes: {train: 2}}\n")
-    profile = study.folder / "slurm/profile.yaml"
-    profile.write_text(profile.read_text().replace("gpu_request: gpus", f"gpu_request: {way}"))
+    study.change(SMALL + "compute: {processes: {train: 2}}\n")
     study.submit(f"{RUN}/one/M2/model.json", "--allowed-rules", "train_policy")
     (job,) = study.slurm_jobs()
-    assert (job["Partition"], job["NodeList"], job["State"]) == ("gpu", "n2", "COMPLETED")
-    assert "gres/gpu=2" in job["AllocTRES"]
     record = json.loads(Path(f"{adapter.parent}.record.json").read_text())
     assert (record["processes"], record["slurm_job_id"]) == (2, job["JobIDRaw"])
+    assert "cpu=2" in job["AllocTRES"]
     together = load_file(adapter)
     assert together.keys() == alone.keys()
     assert max(abs(together[name] - alone[name]).max() for name in alone) < 1e-5
+
+
+@pytest.mark.parametrize("way", ["gpus", "gres"])
+def test_slurm_gives_out_the_gpus_a_training_was_promised(study: ClusterStudy, way: str) -> None:
+    """Those of the test cluster can be given out but not computed on: the job says so, and nothing is trained."""
+    study.change(SMALL + "compute: {platform: cuda, processes: {train: 2}}\n")
+    profile = study.folder / "slurm/profile.yaml"
+    profile.write_text(profile.read_text().replace("gpu_request: gpus", f"gpu_request: {way}"))
+    run = study.started(f"{RUN}/one/M2/model.json", "--allowed-rules", "train_policy", "--retries", "0")
+    assert study.ended(run) == 1
+    (job,) = study.slurm_jobs()
+    assert (job["Partition"], job["NodeList"], job["State"]) == ("gpu", "n2", "FAILED")
+    assert "gres/gpu=2" in job["AllocTRES"]
+    log = (study.folder / "results/logs/train_policy/tiny/seed1/one/M2.log").read_text()
+    assert "promised 2 GPUs and finds 0 (CUDA_VISIBLE_DEVICES: 0,1)" in log
