@@ -211,6 +211,14 @@ def test_missing_input_is_named(project: Study, tmp_path: Path) -> None:
     assert "no/such.parquet doesn't exist" in sentence(project.python("scripts/check_splits.py", *arguments))
 
 
+def test_a_failed_stage_fails_its_job_behind_the_pipe_to_its_log(project: Study) -> None:
+    """Not for want of its outputs, for which Snakemake would wait: old ones may lie there."""
+    mistake = "models={tiny: {folder: studies}}"
+    done = project.snakemake("results/tiny/base/M0/model.json", "--config", mistake)
+    assert done.returncode == 1 and "Error in rule convert_model" in done.stdout + done.stderr
+    assert "MissingOutputException" not in done.stdout + done.stderr
+
+
 def test_pairs_scored_under_another_model_stop_training(study: Study) -> None:
     """The first loss must be log 2: it isn't when the reference log-probs are another model's."""
     run = study.folder / "results/tiny/seed1"
