@@ -21,7 +21,7 @@ run: env
 test: env
 	$(BIN)/python -m pytest -n 2 tests/test_style.py tests/unit tests/browser
 	$(BIN)/python -m pytest tests/workflow
-	$(BIN)/python -m pytest tests/slurm
+	$(BIN)/python -m pytest -rs tests/slurm
 
 faults: env
 	$(BIN)/python -m pytest -m faults --faults-table docs/faults.md tests

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import Cluster
+from cluster import PROGRAMS, Cluster
 from clustered import SMALL, ClusterStudy
+
+
+@pytest.fixture(scope="session", autouse=True)
+def slurm_is_there() -> None:
+    """Elsewhere these tests are skipped, with the reason; CI installs what they need."""
+    lacking = [name for name in [*PROGRAMS, "slurmdbd", "mariadbd"] if shutil.which(name) is None]
+    if lacking or os.geteuid() != 0:
+        packages = "apt-get install slurm-wlm slurmdbd mariadb-server-core"
+        pytest.skip(f"a test cluster needs root and {packages}; missing: {', '.join(lacking) or 'root'}")
 
 
 @pytest.fixture(scope="session")
