@@ -53,6 +53,12 @@ def test_instructions_are_counted_or_limited(config: dict, tmp_path: Path) -> No
     assert needs.rows(str(tmp_path / "some.parquet")) == needs.UNKNOWN_ITEMS
 
 
+def test_every_process_of_a_training_needs_its_own_memory(config: dict) -> None:
+    alone = needs.need(config, "train", 1000, 10**9).memory_mb
+    config["compute"]["processes"]["train"] = 4
+    assert needs.need(config, "train", 1000, 10**9).memory_mb == pytest.approx(4 * alone, abs=4)
+
+
 def test_gpus_follow_processes_and_the_engine(config: dict) -> None:
     assert all(needs.gpus(config, kind) == 0 for kind in config["cluster"]["bytes"])
     config["compute"].update(platform="cuda", processes={"sft": 2, "train": 4})

@@ -32,7 +32,9 @@ def need(config: Mapping, kind: str, tokens: int, parameters: int) -> Need:
     """What a job of a kind (a key of `cluster.bytes`) needs for so many tokens and parameters."""
     cluster, devices = config["cluster"], gpus(config, kind)
     work = tokens / 1000 * parameters / 1e9 * cluster["seconds"].get(kind, 0) / max(devices, 1)
-    memory = cluster["memory_mb"] + parameters * cluster["bytes"][kind] / 1e6
+    # Every process of a training has libraries and weights of its own.
+    processes = config["compute"]["processes"][kind] if kind in TRAINING else 1
+    memory = (cluster["memory_mb"] + parameters * cluster["bytes"][kind] / 1e6) * processes
     return Need(devices, math.ceil(memory), math.ceil(cluster["start_seconds"] + work))
 
 
