@@ -17,7 +17,7 @@ Fault = Callable[..., object]
 def small_requests(memory_mb: int) -> str:
     """Jobs that ask for a minute and so many megabytes at first, and for that much more with every attempt."""
     return SMALL + (
-        f"cluster: {{start_seconds: 1, memory_mb: {memory_mb}, margin: {{time: 1, memory: 1}},"
+        f"cluster: {{start_seconds: 1, memory_mb: {memory_mb - 1}, margin: {{time: 1, memory: 1}},"
         f" least: {{minutes: 1, memory_mb: {memory_mb}}}}}\n"
     )
 

@@ -15,8 +15,8 @@ CGROUP = "slurmstepd: error: Detected 1 oom_kill event in StepId=5.0. Some of th
 PREEMPTED = "slurmstepd-n1: error: *** JOB 6 ON n1 CANCELLED AT 2026-11-23T13:40:11 DUE TO PREEMPTION ***"
 
 
-def run(folder: Path, *jobs: str) -> list[str]:
-    """A run whose jobs' logs say so: all attempts of one job."""
+def run(folder: Path, *jobs: str, lived: bool = False) -> list[str]:
+    """A run whose jobs' logs say so: all attempts of one job. Those that aren't "done" fail, unless they `lived`."""
     lines = []
     for number, said in enumerate(jobs, start=1):
         path = folder / f"slurm_logs/rule_train_policy/tiny_1_cream_2/{number}.log"
@@ -28,6 +28,8 @@ def run(folder: Path, *jobs: str) -> list[str]:
             f"    resources: tmpdir=<TBD>, mem_mb={1000 * number}, mem=1 GB, runtime={10 * number}\n",
             f"Job 7 has been submitted with SLURM jobid {number} (log: {path}).\n",
         ]
+        if said != "done" and not lived:
+            lines += ["Error in rule train_policy:\n", "    jobid: 7\n", f"    external_jobid: {number}\n"]
     return sentences(lines)
 
 
@@ -55,6 +57,10 @@ def test_a_preempted_job_met_no_limit(tmp_path: Path) -> None:
 
 def test_what_a_job_itself_says_is_no_reason(tmp_path: Path) -> None:
     assert run(tmp_path, "the answer was CANCELLED DUE TO TIME LIMIT and out of memory") == []
+
+
+def test_a_limit_that_a_job_went_over_and_lived_is_no_stop(tmp_path: Path) -> None:
+    assert run(tmp_path, MEMORY, lived=True) == []
 
 
 def test_a_run_without_a_cluster_has_none() -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 SUBMITTED = re.compile(r"^Job (\S+) has been submitted with SLURM jobid (\S+) \(log: (.+)\)\.$")
 DESCRIBED = re.compile(r"^    (jobid|resources): (.+)$")
+# Stands in Snakemake's account of an error: SLURM also notes a limit that a job went over and lived.
+FAILED = re.compile(r"^    external_jobid: (\S+)$")
 # What SLURM's own lines in a job's log say; the job's text never starts like them.
 SLURM_SAYS = ("slurmstepd", "srun: ")
 REASONS = {
@@ -35,17 +37,20 @@ class Attempt:
 
 def attempts(log: Iterable[str]) -> Iterator[Attempt]:
     """The SLURM jobs of a run, from the lines of Snakemake's log."""
+    lines = [line.rstrip("\n") for line in log]
+    failed = {found[1] for line in lines if (found := FAILED.match(line))}
     resources: dict[str, dict[str, str]] = {}
     current = ""
-    for line in log:
-        if described := DESCRIBED.match(line.rstrip("\n")):
+    for line in lines:
+        if described := DESCRIBED.match(line):
             if described[1] == "jobid":
                 current = described[2]
             else:
                 resources[current] = dict(item.split("=", 1) for item in described[2].split(", ") if "=" in item)
-        elif submitted := SUBMITTED.match(line.rstrip("\n")):
+        elif submitted := SUBMITTED.match(line):
             number, slurm_job, path = submitted.groups()
-            yield Attempt(_name(Path(path)), slurm_job, resources.get(number, {}), _reason(Path(path)))
+            reason = _reason(Path(path)) if slurm_job in failed else None
+            yield Attempt(_name(Path(path)), slurm_job, resources.get(number, {}), reason)
 
 
 def _name(slurm_log: Path) -> str:
