@@ -24,7 +24,7 @@ test: env
 	$(BIN)/python -m pytest -rs tests/slurm
 
 faults: env
-	$(BIN)/python -m pytest -m faults --faults-table docs/faults.md tests
+	$(BIN)/python -m pytest -m "faults or row" --faults-table docs/faults.md tests
 
 benchmark: env
 	$(BIN)/snakemake --cores all sft sample

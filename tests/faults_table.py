@@ -1,8 +1,9 @@
-"""The table of faults (docs/faults.md): each test marked `faults` adds its row when what it promises held.
+"""The table of faults (docs/faults.md): each test of a fault adds its row when what it promises held.
 
-    pytest -m faults tests/slurm tests/faults --faults-table docs/faults.md
+    pytest -m "faults or row" tests --faults-table docs/faults.md
 
-A test takes the fixture `fault` and does its work in its block:
+A test takes the fixture `fault`, which marks it `row`, and does its work in its block; `faults` marks those that take
+minutes and wait for `make faults`:
 
     with fault("a node dies", made="its daemon and jobs killed", held="the jobs went on elsewhere"):
 
@@ -23,6 +24,13 @@ HEAD = ["| fault | what was made to happen | what held | seconds |", "|---|---|-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults-table", type=Path, help="file whose table of faults gets a row from each passed test")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "fault" in getattr(item, "fixturenames", ()):
+            item.add_marker("row")
 
 
 @pytest.fixture
