@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,9 +61,12 @@ def _header(file: BinaryIO, path: Path) -> tuple[dict, int]:
 
 
 def folder_digests(folder: Path) -> dict[str, str]:
-    """Digest of every file below a model folder; weights by their tensors."""
+    """Digest of every file below a model folder, several at a time; weights by their tensors."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
-    return {
-        str(path.relative_to(folder)): tensors_digest(path) if path.suffix == ".safetensors" else file_digest(path)
-        for path in files
-    }
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        digests = pool.map(_digest, files)
+        return {str(path.relative_to(folder)): digest for path, digest in zip(files, digests, strict=True)}
+
+
+def _digest(path: Path) -> str:
+    return tensors_digest(path) if path.suffix == ".safetensors" else file_digest(path)

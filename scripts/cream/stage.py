@@ -124,7 +124,8 @@ def run(
     try:
         for output in outputs:
             _make_parent(output)
-        check_inputs(settings)
+        if is_main_process():
+            check_inputs(settings)
         _check_gpus(settings)
         with _alone(settings, outputs) as made_by_twin:
             if not made_by_twin:
