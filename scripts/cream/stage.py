@@ -159,9 +159,9 @@ def _sentence_about(problem: Exception, outputs: list[OutputPath]) -> str:
 def _alone(settings: argparse.Namespace, outputs: list[OutputPath]) -> Iterator[bool]:
     """While no other process makes the same output; whether one has just made it while this one waited.
 
-    Only for what runs a model: a Snakemake that was killed leaves such jobs running for hours.
+    A Snakemake that was killed leaves its jobs running, for hours where they train a model.
     """
-    if not outputs or not hasattr(settings, "engine") or not is_main_process():
+    if not outputs or not is_main_process():
         yield False
         return
     waited = []
