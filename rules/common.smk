@@ -245,8 +245,9 @@ def launcher(stage):
     if processes == 1:
         return "python"
     # --multi_gpu starts the processes; without a GPU the stage makes them share processors.
+    # Asked to end, they have as long as the cluster gives them: torch alone would kill them after 30 seconds.
     return (
-        f"accelerate launch --multi_gpu --num_machines 1 --num_processes {processes}"
+        f"TORCH_ELASTIC_SHUTDOWN_TIMEOUT=86400 accelerate launch --multi_gpu --num_machines 1 --num_processes {processes}"
         " --mixed_precision no --dynamo_backend no --main_process_port 0"
     )
 
@@ -299,7 +300,14 @@ def hold_results():
     try:
         RUNNING.enter_context(lease(Path("results/.running")))
     except Held as other:
-        sys.exit(f"error: another Snakemake works on results/: {other}; wait until it ends, or end it")
+        sys.exit(
+            f"error: another Snakemake works on results/: {other}; wait until it ends, or end it (one that was killed "
+            "on another machine counts as gone after 90 seconds)"
+        )
+    except OSError as problem:
+        sys.exit(
+            f"error: results/ can't be written ({problem.strerror}): change its rights or work in a folder of yours"
+        )
 
 
 def show_summary():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["faults_table"]
+pytest_plugins = ["faults_table", "pytester"]
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1")
 # On a busy machine two threads wait for each other at every tiny product: fifteen times the seconds.

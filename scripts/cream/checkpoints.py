@@ -56,7 +56,7 @@ class Checkpoints:
             _flush(path)
         _write(checkpoint / SEAL, {str(path.relative_to(checkpoint)): file_digest(path) for path in files})
         for old in self._all()[:-KEEP]:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)  # NFS may hold on to a file that is still being read
 
     def forget(self) -> None:
         if self.folder is not None and is_main_process():

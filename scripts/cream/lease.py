@@ -2,15 +2,17 @@
 
 A Snakemake that was killed leaves its jobs running, and the next one starts the same jobs again beside them;
 two Snakemakes may be pointed at one results folder. File locks don't reach across every shared file system,
-so a lease is a hard link, which every file system makes for one caller only, and its holder's sign of life is
-the file's time, told by the file system's own clock and not by each machine's.
+so a lease is a hard link, which is made for one caller only, and its holder's sign of life is the file's time.
+On NFS the server tells that time; where the clients do, their clocks must agree to within a minute.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import json
+import math
 import os
 import platform
 import sys
@@ -23,6 +25,7 @@ from pathlib import Path
 BEAT = 10.0  # seconds between signs of life
 DEAD = 90.0  # seconds without one after which a holder counts as gone
 LOOK = 2.0  # seconds between looks at another's lease
+LET_GO = (errno.ENOENT, errno.ESTALE)  # it went while it was looked at; NFS calls that stale
 
 
 class Held(Exception):
@@ -30,17 +33,17 @@ class Held(Exception):
 
 
 @contextlib.contextmanager
-def lease(path: Path, wait: Callable[[str], None] | None = None) -> Iterator[None]:
+def lease(path: Path, wait: Callable[[str], None] | None = None, patience: float = math.inf) -> Iterator[None]:
     """Hold `path` while the block runs.
 
     If another holds it, `wait` is called once with a sentence about the holder and the lease is waited for;
-    without `wait`, raises `Held`. A holder that is gone (its process, where it ran on this machine; else no
-    sign of life for DEAD seconds) is replaced. Who loses the lease, because it slept that long, is ended at
-    once: two must not write the same file.
+    without `wait`, or after `patience` seconds, raises `Held`. A holder that is gone (its process, where it ran on
+    this machine; else no sign of life for DEAD seconds) is replaced. Who loses the lease, because it slept that
+    long, is ended at once: two must not write the same file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     mine = _sign(path)
-    _acquire(path, mine, wait)
+    _acquire(path, mine, wait, time.monotonic() + patience)
     ended = threading.Event()
     beats = threading.Thread(target=_beat, args=(path, mine, ended), daemon=True)
     beats.start()
@@ -65,15 +68,17 @@ def _sign(path: Path) -> dict:
     }
 
 
-def _acquire(path: Path, mine: dict, wait: Callable[[str], None] | None) -> None:
+def _acquire(path: Path, mine: dict, wait: Callable[[str], None] | None, until: float) -> None:
     said = False
     while not _link(path, mine):
         holder = _read(path)
         if holder is None:  # let go in this moment
             continue
+        if holder == mine:  # NFS may lose the answer, ask again, and say that the link is there already
+            return
         if _is_gone(path, holder):
             _evict(path, holder)
-        elif wait is None:
+        elif wait is None or time.monotonic() > until:
             raise Held(described(holder))
         else:
             if not said:
@@ -84,16 +89,24 @@ def _acquire(path: Path, mine: dict, wait: Callable[[str], None] | None) -> None
 
 def _link(path: Path, mine: dict) -> bool:
     """Make the lease, unless it is there."""
-    temporary = path.with_name(f".{path.name}.{mine['id']}")
-    temporary.write_text(json.dumps(mine), encoding="utf-8")
+    temporary = _written(path, mine)
     try:
         os.link(temporary, path)
     except FileExistsError:
-        # NFS may say so of a link that it has made: its answer was lost and the question asked again.
-        return temporary.stat().st_nlink == 2
+        return False
     finally:
         temporary.unlink()
     return True
+
+
+def _written(path: Path, mine: dict) -> Path:
+    """A file beside the lease with what is to be in it."""
+    temporary = path.with_name(f".{path.name}.{mine['id']}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(mine))
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary
 
 
 def _evict(path: Path, holder: dict) -> None:
@@ -130,8 +143,10 @@ def _age(path: Path) -> float:
         # Opened, not only looked at: NFS asks the server again then.
         with probe.open("x") as now, path.open() as then:
             return os.fstat(now.fileno()).st_mtime - os.fstat(then.fileno()).st_mtime
-    except FileNotFoundError:
-        return 0.0
+    except OSError as problem:
+        if problem.errno in LET_GO:
+            return 0.0
+        raise
     finally:
         probe.unlink(missing_ok=True)
 
@@ -145,11 +160,14 @@ def _beat(path: Path, mine: dict, ended: threading.Event) -> None:
 
 
 def _still_held(path: Path, mine: dict) -> bool:
-    """Give a sign of life; a lease that somebody deleted is made again."""
+    """Give a sign of life; a lease that somebody deleted, or a crash of the file system emptied, is made again."""
     holder = _read(path)
     if holder is None:
         path.parent.mkdir(parents=True, exist_ok=True)
         return _link(path, mine)
+    if holder == {}:
+        _written(path, mine).replace(path)
+        return True
     if holder == mine:
         os.utime(path)
     return holder == mine
@@ -159,8 +177,10 @@ def _read(path: Path) -> dict | None:
     """The holder; nothing is known of one whose lease a crash of the file system emptied."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+    except OSError as problem:
+        if problem.errno in LET_GO:
+            return None
+        raise
     except ValueError:
         return {}
 

@@ -78,7 +78,7 @@ def recipe(settings: argparse.Namespace) -> dict:
 
 def was_made(settings: argparse.Namespace, outputs: list[Path]) -> bool:
     """Whether the outputs are there, whole, from the very job that `settings` describe."""
-    record = _read_record(outputs[0])
+    record = _read_json(record_path(outputs[0]))
     wanted = json.loads(json.dumps(_finite(recipe(settings)), default=str))
     return (
         record is not None
@@ -91,37 +91,56 @@ def check_inputs(settings: argparse.Namespace) -> None:
     """Raise `UserError` if an input isn't what its own record or manifest says: changed or cut short since."""
     from cream.stage import InputPath
 
-    for path in (path for value in vars(settings).values() for path in _paths(value, InputPath)):
-        damaged = _damaged_file(path) if path.is_dir() else _other_than_recorded(path)
-        if damaged:
-            raise UserError(
-                f"{damaged} is not what it was when it was made (changed or cut short): delete "
-                f"{path} and what lies beside it under that name, and run again to make it anew"
-            )
+    paths = dict.fromkeys(path for value in vars(settings).values() for path in _paths(value, InputPath))
+    for path in paths:
+        if path.is_dir():
+            _check_folder(path)
+        elif not _as_recorded(path):
+            raise _changed(path, path)
 
 
-def _other_than_recorded(path: Path) -> Path | None:
-    recorded = (_read_record(path) or {}).get("outputs", {}).get(str(path))
-    return path if recorded is not None and recorded != _input_digest(path) else None
+def _changed(what: Path, path: Path) -> UserError:
+    return UserError(
+        f"{what} is not what it was when it was made (changed or cut short): delete {path} and what lies beside it "
+        "under that name, and run again to make it anew"
+    )
 
 
-def _damaged_file(folder: Path) -> Path | None:
-    """The first file of a model folder that its manifest tells otherwise; a missing one too."""
+def _as_recorded(path: Path) -> bool:
+    """Whether a file is as one of the records beside it says; so is one of which none says anything. A job with
+    several outputs has its record beside the first."""
+    records = filter(None, map(_read_json, path.parent.glob("*.record.json")))
+    told = [
+        digest
+        for record in records
+        for output, digest in record.get("outputs", {}).items()
+        if Path(output).parts[-2:] == path.parts[-2:]
+    ]
+    return not told or _input_digest(path) in told
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise `UserError` naming the first file of a model folder that its manifest tells otherwise, or not at all."""
     manifest = manifest_path(folder)
     if not manifest.exists():
-        return None
+        return
+    told = _read_json(manifest)
     try:
-        told = json.loads(manifest.read_text(encoding="utf-8"))
         found = folder_digests(folder)
-    except ValueError:  # no JSON, or a file of tensors without its end
-        return folder
-    differing = sorted(name for name in {*told, *found} if told.get(name) != found.get(name))
-    return folder / differing[0] if differing else None
+    except ValueError:  # a file of tensors without its end
+        raise _changed(folder, folder) from None
+    if told is None:
+        raise _changed(folder, folder)
+    for name in sorted({*told, *found}):
+        if name not in told:
+            raise UserError(f"{folder / name} was added to a model that was made without it: remove it")
+        if told[name] != found.get(name):
+            raise _changed(folder / name, folder)
 
 
-def _read_record(output: Path) -> dict | None:
+def _read_json(path: Path) -> dict | None:
     try:
-        return json.loads(record_path(output).read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
 

@@ -13,15 +13,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 
 from cream.checkpoints import Checkpoints
 from cream.disks import disk_trouble
 from cream.errors import Stopped, UserError
 from cream.kept import Kept, key_of, scratch_path
-from cream.lease import lease
+from cream.lease import DEAD, LOOK, Held, lease
 from cream.processes import is_main_process, process_count
-from cream.records import check_inputs, recipe, was_made, write_record
+from cream.records import check_inputs, manifest_path, recipe, record_path, was_made, write_record
 
 UNFINISHED = "new-"  # in the temporary names of outputs that are being written
 
@@ -150,8 +151,8 @@ def _sentence_about(problem: Exception, outputs: list[OutputPath]) -> str:
     if reason:
         place = getattr(problem, "filename", None) or (outputs[0].parent if outputs else "the disk")
         return f"{place}: {reason}: make room or mend the disk, then run it again"
-    if isinstance(problem, OSError) and (problem.filename is not None or problem.errno is not None):
-        return f"{problem.filename or 'the disk'}: {problem.strerror}"
+    if isinstance(problem, OSError) and problem.filename is not None:
+        return f"{problem.filename}: {problem.strerror}"
     raise problem
 
 
@@ -168,12 +169,12 @@ def _alone(settings: argparse.Namespace, outputs: list[OutputPath]) -> Iterator[
     path = _beside_kept(outputs[0], "lease")
 
     def wait(holder: str) -> None:
-        if process_count() > 1:  # the others would wait for this one at their first common step, and give up
-            raise UserError(f"{outputs[0]} is being made by {holder}: wait until that job ends, or cancel it")
         print(f"waiting for {holder}, which makes {outputs[0]}", flush=True)
         waited.append(holder)
 
-    with lease(path, wait):
+    # The other processes of a job wait for this one at their first common step, but not for ever: here only until
+    # it is sure that the holder lives.
+    with _or_mistake(outputs), lease(path, wait, patience=inf if process_count() == 1 else DEAD + 2 * LOOK):
         _remove_torn(outputs)
         made = bool(waited) and was_made(settings, outputs)
         if made:
@@ -181,10 +182,20 @@ def _alone(settings: argparse.Namespace, outputs: list[OutputPath]) -> Iterator[
         yield made
 
 
+@contextlib.contextmanager
+def _or_mistake(outputs: list[OutputPath]) -> Iterator[None]:
+    try:
+        yield
+    except Held as holder:
+        raise UserError(f"{outputs[0]} is being made by {holder}: wait until that job ends, or cancel it") from None
+
+
 def _remove_torn(outputs: list[OutputPath]) -> None:
     """What a killed job was writing, under temporary names. Only the holder of the lease may."""
-    for torn in (path for output in outputs for path in output.parent.glob(f".{output.name}*.{UNFINISHED}*")):
-        shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
+    for output in outputs:
+        for name in (output.name, record_path(output).name, manifest_path(output).name):
+            for torn in output.parent.glob(f".{name}.{UNFINISHED}*"):
+                shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
 
 
 def _unfinished_work(outputs: list[OutputPath]) -> dict:
@@ -201,9 +212,11 @@ def _check_gpus(settings: argparse.Namespace) -> None:
     found = importlib.import_module("torch").cuda.device_count()
     if found != promised:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+        fix = "correct gpu_request and gpu_partition in slurm/profile.yaml, or compute.processes and compute.vllm"
+        if found > promised:
+            fix += "; inside an allocation of your own, set CUDA_VISIBLE_DEVICES"
         raise UserError(
-            f"this job was promised {promised} GPUs and finds {found} (CUDA_VISIBLE_DEVICES: {visible}): correct "
-            "gpu_request and gpu_partition in slurm/profile.yaml, or compute.processes and compute.vllm"
+            f"this job was promised {promised} GPUs and finds {found} (CUDA_VISIBLE_DEVICES: {visible}): {fix}"
         )
 
 
@@ -212,9 +225,9 @@ def _date_after_inputs(settings: argparse.Namespace, outputs: list[OutputPath]) 
     Snakemake would take it for outdated."""
     inputs = [item for value in vars(settings).values() for item in (value if isinstance(value, list) else [value])]
     newest = max((path.stat().st_mtime_ns for path in inputs if isinstance(path, InputPath)), default=0)
-    for output in outputs:
-        if output.exists() and output.stat().st_mtime_ns < newest:
-            os.utime(output, ns=(newest, newest))
+    for path in (path for output in outputs for path in (output, manifest_path(output))):
+        if path.exists() and path.stat().st_mtime_ns < newest:
+            os.utime(path, ns=(newest, newest))
 
 
 def kept(settings: argparse.Namespace) -> Kept:

@@ -297,12 +297,12 @@ def test_preference_training_asked_to_end_saves_and_goes_on(
         "checkpoint behind the running step; went on from it; same model, byte for byte",
     ):
         launcher = LAUNCHER if processes == 2 else [sys.executable]
-        shared = {**preferences, "epochs": 3, "micro_batch_size": 2 // processes}
+        shared = {**preferences, "epochs": 5, "micro_batch_size": 2 // processes}
         calm, stopped = (tmp_path / name / "model" for name in ("calm", "stopped"))
         end(run(command("train_policy", *launcher, **shared, model=calm)))
         training = command("train_policy", *launcher, **shared, model=stopped)
         process = run(training)
-        line_of(process, "step 6/12")
+        line_of(process, "step 6/20")
         asked = time.monotonic()
         os.killpg(process.pid, signal.SIGTERM)
         _, err = end(process, status)

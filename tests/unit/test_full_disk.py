@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -153,8 +154,9 @@ def test_scratch_deleted_while_a_job_runs(split: Path, tiny_assets: Path, tmp_pa
         scratch = tmp_path / "results/scratch"
         kept = scratch / "samples.parquet.jsonl"
         while process.poll() is None and not kept.exists():
-            pass
-        subprocess.run(["rm", "-r", str(scratch)], check=True)
+            time.sleep(0.01)
+        assert process.poll() is None
+        subprocess.run(["rm", "-rf", str(scratch)], check=True)
         assert process.wait() == 0, process.stderr.read()
         assert len(read_table_of_samples(samples)) == 40 * 8
 

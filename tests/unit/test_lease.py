@@ -103,7 +103,7 @@ def test_a_holder_elsewhere_counts_as_gone_when_it_is_silent(path: Path, monkeyp
     """As on another machine: whether its process runs can't be seen."""
     holder = started(path)
     monkeypatch.setattr(leases, "_place", lambda: "elsewhere")
-    monkeypatch.setattr(leases, "DEAD", 1.5)
+    monkeypatch.setattr(leases, "DEAD", 4.0)
     for _ in range(4):
         time.sleep(0.5)
         with pytest.raises(Held), lease(path):

@@ -24,6 +24,7 @@ import time
 from cream import lease, stage
 
 lease.LOOK = 0.1
+stage.DEAD = 3.0
 
 
 def main(settings):
@@ -31,12 +32,15 @@ def main(settings):
     time.sleep(settings.seconds)
     with stage.whole_file(settings.copy) as path:
         path.write_text(settings.text.read_text().upper())
+    if settings.second:
+        settings.second.write_text("SECOND")
 
 
 flags = stage.parser(__doc__)
 flags.add_argument("--text", type=stage.input_path, required=True, help="text to read")
 flags.add_argument("--model", type=stage.input_path, help="a model folder")
 flags.add_argument("--copy", type=stage.output_path, required=True, help="text to write")
+flags.add_argument("--second", type=stage.output_path, help="text to write, too")
 flags.add_argument("--seconds", type=float, default=0, help="to take")
 stage.add_run_flags(flags)
 if __name__ == "__main__":
@@ -88,8 +92,8 @@ MADE = ["results/copy.txt", "results/copy.txt.record.json"]
 
 
 def test_a_job_waits_for_its_twin_and_computes_nothing(folder: Path) -> None:
-    twin = begun(start(folder, "--seconds=2"))
-    out, _ = end(start(folder, "--seconds=2"))
+    twin = begun(start(folder, "--seconds=4"))
+    out, _ = end(start(folder, "--seconds=4"))
     assert f"waiting for process {twin.pid} of " in out and "which makes results/copy.txt" in out
     assert "nothing left to do" in out and "working" not in out
     end(twin)
@@ -97,7 +101,7 @@ def test_a_job_waits_for_its_twin_and_computes_nothing(folder: Path) -> None:
 
 
 def test_a_twin_with_other_settings_is_waited_for_but_not_believed(folder: Path) -> None:
-    twin = begun(start(folder, "--seconds=2"))
+    twin = begun(start(folder, "--seconds=4"))
     out, _ = end(start(folder, "--seconds=0"))
     end(twin)
     assert "waiting for process" in out and "working" in out
@@ -114,7 +118,7 @@ def test_a_killed_twin_is_replaced(folder: Path) -> None:
     assert files_in(folder) == MADE
 
 
-def test_one_of_several_processes_does_not_wait(folder: Path) -> None:
+def test_one_of_several_processes_waits_only_until_it_is_sure(folder: Path) -> None:
     twin = begun(start(folder, "--seconds=60"))
     _, err = end(start(folder, WORLD_SIZE="2", RANK="0"), 1)
     assert err.startswith("error: results/copy.txt is being made by process")
@@ -137,9 +141,12 @@ def test_sigterm_ends_with_one_sentence_and_leaves_nothing_half_done(folder: Pat
 def test_what_a_killed_job_was_writing_is_removed_by_the_next(folder: Path) -> None:
     (folder / "results/.copy.txt.new-abc").mkdir(parents=True)
     (folder / "results/.copy.txt.record.json.new-abc.json").touch()
-    (folder / "results/.other.txt.new-abc").touch()
+    # These are being written by others, whose names begin alike.
+    others = ["results/.copy.txt0.new-abc", "results/.other.txt.new-abc"]
+    for name in others:
+        (folder / name).touch()
     end(start(folder))
-    assert files_in(folder) == ["results/.other.txt.new-abc", *MADE]
+    assert files_in(folder) == [*others, *MADE]
 
 
 # --- Damaged inputs ---
@@ -162,6 +169,15 @@ def test_an_input_that_is_not_what_was_made_is_named(folder: Path, damage: bytes
         assert err.count("\n") == 1 and not (folder / "results/again.txt").exists()
         (folder / "results/copy.txt").write_bytes(b"HELLO")
         end(start(folder, *words))
+
+
+def test_a_jobs_second_output_is_checked_too(folder: Path) -> None:
+    end(start(folder, "--second=results/second.txt"))
+    words = ["--text=results/second.txt", "--copy=results/again.txt"]
+    end(start(folder, *words))
+    (folder / "results/second.txt").write_text("second")
+    _, err = end(start(folder, *words), 1)
+    assert err.startswith("error: results/second.txt is not what it was when it was made")
 
 
 def model(folder: Path) -> Path:
@@ -201,8 +217,10 @@ def test_a_damaged_model_is_named_by_its_file(folder: Path, damage: str, fault: 
         elif damage == "gone":
             weights.unlink()
         elif damage == "more":
-            named = made / "added.json"
-            named.touch()
+            (made / "added.json").touch()
+            _, err = end(start(folder, "--model=results/model"), 1)
+            assert err == "error: results/model/added.json was added to a model that was made without it: remove it\n"
+            return
         elif damage == "config":
             named = made / "config.json"
             named.write_text("{ }")

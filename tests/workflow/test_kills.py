@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -96,7 +97,8 @@ def killed_at(study: Study, artifact: str, share: float) -> bool:
     time.sleep(share * seconds)
     alive = pid is not None and run.poll() is None
     if alive:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # its Snakemake is just reading that it has ended
+            os.kill(pid, signal.SIGKILL)
     run.communicate(timeout=120)
     return alive and run.returncode != 0
 

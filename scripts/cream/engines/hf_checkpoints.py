@@ -17,9 +17,10 @@ from cream.checkpoints import Checkpoints
 from cream.errors import Stopped
 from cream.processes import is_main_process
 
-# No result depends on how often, so it is no setting of the study.
+# No result depends on how often, so it is no setting of the study. 0: after every step.
 EVERY = "CREAM_CHECKPOINT_SECONDS"
 DEFAULT_SECONDS = 300.0
+MOST = 0.1  # of the time may go into checkpoints
 
 
 class SavesInTime(TrainerCallback):
@@ -32,6 +33,7 @@ class SavesInTime(TrainerCallback):
         self.checkpoints = checkpoints
         self.every = float(os.environ.get(EVERY, DEFAULT_SECONDS))
         self.last = time.monotonic()
+        self.began = self.last  # when the last step was over, and a checkpoint of it may have begun
         self.asked_to_end = False
 
     @contextlib.contextmanager
@@ -54,6 +56,7 @@ class SavesInTime(TrainerCallback):
         time_is_up, self.asked_to_end = _anywhere(time_is_up, self.asked_to_end)
         if state.global_step < state.max_steps:  # behind the last step nothing is left to lose
             control.should_save |= time_is_up or self.asked_to_end
+            self.began = time.monotonic()
             control.should_training_stop |= self.asked_to_end
         else:
             self.asked_to_end = False
@@ -66,6 +69,8 @@ class SavesInTime(TrainerCallback):
             self.checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
             print(f"checkpoint after step {state.global_step}", flush=True)
         self.last = time.monotonic()
+        if self.every:
+            self.every = max(self.every, (self.last - self.began) / MOST)
 
 
 class SetsEpoch(TrainerCallback):
