@@ -124,6 +124,9 @@ def test_rates_are_medians_and_memory_the_largest() -> None:
 
     pairs = [pair(10, 10**9, 3000), pair(60, 3 * 10**9, 2500), pair(90, 3 * 10**9, 5200)]
     pairs.append((made("compute_rewards", 2, "y", rated=False), record("compute_rewards", "y", peak_memory_mb=1)))
+    # Most of it was done in a try before.
+    killed, rest = pair(0.1, 10**9, 3000)
+    pairs.append((killed, {**rest, "observed": {"continues_an_earlier_try": True}}))
     assert rates(pairs, 1200, {}) == {
         "start_seconds": 2,
         "seconds": {"sample": 20},

@@ -76,7 +76,12 @@ def counts(pairs: Sequence[tuple[Job, dict]]) -> Mapping[str, int]:
 
 
 def _modelled(pairs: Sequence[tuple[Job, dict]]) -> list[tuple[Job, dict]]:
-    return [(job, record) for job, record in pairs if record["stage"] in KINDS and job.rated]
+    # The times of a record are those of its last try: of one that went on behind another, they say too little.
+    return [
+        (job, record)
+        for job, record in pairs
+        if record["stage"] in KINDS and job.rated and not record["observed"].get("continues_an_earlier_try")
+    ]
 
 
 def _rounded(value: float) -> float:
