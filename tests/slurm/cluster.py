@@ -223,6 +223,7 @@ class Cluster:
             "PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=60 State=UP PriorityTier=1",
             "PartitionName=gpu Nodes=n2 MaxTime=60 State=UP PriorityTier=1",
             "PartitionName=cheap Nodes=n1,n2 MaxTime=60 State=UP PriorityTier=1 PreemptMode=CANCEL",
+            "PartitionName=patient Nodes=n1,n2 MaxTime=60 State=UP PriorityTier=1 GraceTime=30",
             "PartitionName=urgent Nodes=n1,n2 MaxTime=60 State=UP PriorityTier=10",
         ]
         _write(self.folder / "slurm.conf", "\n".join(lines) + "\n")

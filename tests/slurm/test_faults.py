@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +27,9 @@ def states(study: ClusterStudy) -> list[str]:
     return [job["State"].split()[0] for job in study.slurm_jobs()]
 
 
-def finishes_alike(study: ClusterStudy, run: object, before: bytes) -> None:
+def finishes_alike(study: ClusterStudy, run: object, before: bytes, artifact: str = SAMPLES) -> None:
     assert study.ended(run) == 0, study.said()[-3000:]
-    assert (study.folder / SAMPLES).read_bytes() == before
+    assert (study.folder / artifact).read_bytes() == before
 
 
 def test_a_cancelled_job_is_submitted_again(study: ClusterStudy, fault: Fault) -> None:
@@ -116,6 +117,31 @@ def test_a_preempted_job_is_done_again(study: ClusterStudy, fault: Fault, partit
         finishes_alike(study, run, before)
         assert states(study)[-1:] == ["COMPLETED"] and "PREEMPTED" in states(study)
         assert len({job["JobIDRaw"] for job in study.slurm_jobs()}) == len(expected)
+
+
+@pytest.mark.faults
+def test_a_preempted_training_saves_within_its_grace_time(study: ClusterStudy, fault: Fault) -> None:
+    """Partition patient has GraceTime=30: SIGTERM first, and the end half a minute later."""
+    model = "results/tiny/seed1/one/M2/model.json"
+    training = (model, "--forcerun", "train_policy", "--allowed-rules", "train_policy")
+    log = study.folder / "results/logs/train_policy/tiny/seed1/one/M2.log"
+    study.change(SMALL + "train: {epochs: 400}\n")
+    study.submit(*training)
+    before = (study.folder / model).read_bytes()
+    profile = study.folder / "slurm/profile.yaml"
+    profile.write_text(profile.read_text().replace("slurm_partition: cpu", "slurm_partition: patient"))
+    with fault(
+        "preemption of a training, with grace",
+        "SIGTERM, half a minute before the end, from jobs that go first",
+        "a checkpoint behind the running step, none before; went on from it; same model, byte for byte",
+    ):
+        run = study.started(*training)
+        job_runs(study)
+        wait_until(lambda: "step 20/" in log.read_text(), "twenty steps")
+        study.cluster.run("sbatch", "-p", "urgent", "-A", "lab", "-t", "2", "-N2", "--exclusive", "--wrap", "sleep 3")
+        finishes_alike(study, run, before, model)
+        assert re.search(r"going on from results/scratch/\S+/checkpoint-\d+$", log.read_text(), re.MULTILINE)
+        assert len(states(study)) > 1, states(study)
 
 
 @pytest.mark.faults

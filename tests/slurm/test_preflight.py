@@ -100,7 +100,7 @@ def test_snakemake_hands_over_what_it_has(site: Site) -> None:
     lines = (site.folder / "results/logs/preflight.log").read_text().splitlines()
     assert wrong(lines) == [
         "no  partition       there is no 'short': set slurm_partition in slurm/profile.yaml to one of cpu, gpu, "
-        "cheap, urgent",
+        "cheap, patient, urgent",
         "no  data            tasks.colours.source.file names nowhere.jsonl, which doesn't exist: put it there or "
         "correct the path",
     ]
