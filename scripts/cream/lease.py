@@ -44,6 +44,8 @@ def lease(path: Path, wait: Callable[[str], None] | None = None, patience: float
     path.parent.mkdir(parents=True, exist_ok=True)
     mine = _sign(path)
     _acquire(path, mine, wait, time.monotonic() + patience)
+    for torn in path.parent.glob(f".{path.name}.*"):  # of others, which were killed or will try again
+        torn.unlink(missing_ok=True)
     ended = threading.Event()
     beats = threading.Thread(target=_beat, args=(path, mine, ended), daemon=True)
     beats.start()
@@ -92,10 +94,10 @@ def _link(path: Path, mine: dict) -> bool:
     temporary = _written(path, mine)
     try:
         os.link(temporary, path)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         return False
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     return True
 
 
@@ -117,13 +119,15 @@ def _evict(path: Path, holder: dict) -> None:
     temporary.touch()
     try:
         os.link(temporary, right)
+    except FileNotFoundError:
+        return
     except FileExistsError:
         if _age(right) > DEAD:  # whoever had the right is gone too
             right.unlink(missing_ok=True)
         time.sleep(0.1)
         return
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     try:
         if _read(path) == holder:
             path.unlink(missing_ok=True)

@@ -135,9 +135,9 @@ def test_a_preempted_training_saves_within_its_grace_time(study: ClusterStudy, f
         "SIGTERM, half a minute before the end, from jobs that go first",
         "a checkpoint behind the running step, none before; went on from it; same model, byte for byte",
     ):
+        log.unlink()
         run = study.started(*training)
-        job_runs(study)
-        wait_until(lambda: "step 20/" in log.read_text(), "twenty steps")
+        wait_until(lambda: log.exists() and "step 20/" in log.read_text(), "twenty steps")
         study.cluster.run("sbatch", "-p", "urgent", "-A", "lab", "-t", "2", "-N2", "--exclusive", "--wrap", "sleep 3")
         finishes_alike(study, run, before, model)
         assert re.search(r"going on from results/scratch/\S+/checkpoint-\d+$", log.read_text(), re.MULTILINE)

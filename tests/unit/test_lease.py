@@ -158,6 +158,14 @@ def test_of_many_that_see_a_holder_gone_one_is_next(path: Path, monkeypatch: pyt
     assert most == [1] * 8
 
 
+def test_what_a_killed_one_was_writing_is_removed(path: Path) -> None:
+    path.parent.mkdir()
+    for name in (".work.lease.abc", ".other.lease.abc"):
+        (path.parent / name).touch()
+    with lease(path):
+        assert sorted(file.name for file in path.parent.iterdir()) == [".other.lease.abc", "work.lease"]
+
+
 def test_processes_take_turns(path: Path) -> None:
     path.parent.mkdir()
     (path.parent / "count").write_text("0")

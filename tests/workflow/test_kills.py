@@ -171,7 +171,7 @@ def test_a_killed_snakemakes_jobs_are_not_done_twice(study: Study, fault: Fault)
             study.run("--unlock")
             again = started(study, artifact, "--rerun-incomplete")
             log = study.folder / "results/logs/train_policy/tiny/seed1/cream/M2.log"
-            until(lambda: "waiting for process" in log.read_text() or again.poll() is not None)
+            until(lambda: (log.exists() and "waiting for process" in log.read_text()) or again.poll() is not None)
         finally:
             os.kill(twin, signal.SIGCONT)
         out, _ = again.communicate(timeout=120)
