@@ -113,7 +113,21 @@ def test_a_preempted_job_is_done_again(study: ClusterStudy, fault: Fault, partit
     ):
         run = one_job(study)
         job_runs(study)
-        study.cluster.run("sbatch", "-p", "urgent", "-A", "lab", "-t", "2", "-N2", "--exclusive", "--wrap", "sleep 3")
+        study.cluster.run(
+            "sbatch",
+            "-o",
+            "/dev/null",
+            "-p",
+            "urgent",
+            "-A",
+            "lab",
+            "-t",
+            "2",
+            "-N2",
+            "--exclusive",
+            "--wrap",
+            "sleep 3",
+        )
         finishes_alike(study, run, before)
         assert states(study)[-1:] == ["COMPLETED"] and "PREEMPTED" in states(study)
         assert len({job["JobIDRaw"] for job in study.slurm_jobs()}) == len(expected)
@@ -138,7 +152,21 @@ def test_a_preempted_training_saves_within_its_grace_time(study: ClusterStudy, f
         log.unlink()
         run = study.started(*training)
         wait_until(lambda: log.exists() and "step 20/" in log.read_text(), "twenty steps")
-        study.cluster.run("sbatch", "-p", "urgent", "-A", "lab", "-t", "2", "-N2", "--exclusive", "--wrap", "sleep 3")
+        study.cluster.run(
+            "sbatch",
+            "-o",
+            "/dev/null",
+            "-p",
+            "urgent",
+            "-A",
+            "lab",
+            "-t",
+            "2",
+            "-N2",
+            "--exclusive",
+            "--wrap",
+            "sleep 3",
+        )
         finishes_alike(study, run, before, model)
         assert re.search(r"going on from results/scratch/\S+/checkpoint-\d+$", log.read_text(), re.MULTILINE)
         assert len(states(study)) > 1, states(study)
