@@ -82,6 +82,12 @@ def test_a_job_over_its_time_gets_more(study: ClusterStudy, fault: Fault) -> Non
         assert f"was stopped at its time limit of 1 min (SLURM job {jobs[0]['JobIDRaw']})" in study.said()
 
 
+def goes_first(cluster: Cluster) -> None:
+    """A job on all of both nodes, from the partition that preempts the others."""
+    urgent = ["--partition=urgent", "--account=lab", "--time=2", "--nodes=2", "--exclusive", "--output=/dev/null"]
+    cluster.run("sbatch", *urgent, "--wrap=sleep 3")
+
+
 def stop_still(cluster: Cluster, job: str) -> None:
     """Stop the stage's own process of a SLURM job."""
 
@@ -113,21 +119,7 @@ def test_a_preempted_job_is_done_again(study: ClusterStudy, fault: Fault, partit
     ):
         run = one_job(study)
         job_runs(study)
-        study.cluster.run(
-            "sbatch",
-            "-o",
-            "/dev/null",
-            "-p",
-            "urgent",
-            "-A",
-            "lab",
-            "-t",
-            "2",
-            "-N2",
-            "--exclusive",
-            "--wrap",
-            "sleep 3",
-        )
+        goes_first(study.cluster)
         finishes_alike(study, run, before)
         assert states(study)[-1:] == ["COMPLETED"] and "PREEMPTED" in states(study)
         assert len({job["JobIDRaw"] for job in study.slurm_jobs()}) == len(expected)
@@ -152,21 +144,7 @@ def test_a_preempted_training_saves_within_its_grace_time(study: ClusterStudy, f
         log.unlink()
         run = study.started(*training)
         wait_until(lambda: log.exists() and "step 20/" in log.read_text(), "twenty steps")
-        study.cluster.run(
-            "sbatch",
-            "-o",
-            "/dev/null",
-            "-p",
-            "urgent",
-            "-A",
-            "lab",
-            "-t",
-            "2",
-            "-N2",
-            "--exclusive",
-            "--wrap",
-            "sleep 3",
-        )
+        goes_first(study.cluster)
         finishes_alike(study, run, before, model)
         assert re.search(r"going on from results/scratch/\S+/checkpoint-\d+$", log.read_text(), re.MULTILINE)
         assert len(states(study)) > 1, states(study)
