@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -15,13 +14,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from training_data import pair_rows, seed_rows
 
 from cream.checkpoints import Checkpoints
 from cream.digests import folder_digests
 from cream.engines import hf_training
-from cream.engines.base import Lora, ModelFiles, Optimisation, ScoringGroup
+from cream.engines.base import Lora, ModelFiles, Optimisation
 from cream.engines.hf_checkpoints import EVERY
-from cream.engines.scorer import open_scorer
 from cream.engines.trainer import open_trainer
 from cream.tables import PAIRS, SPLIT, write_table
 
@@ -116,7 +115,7 @@ class Cut(Exception):
 def test_training_of_all_weights_goes_on(tiny_assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     m0 = ModelFiles(tiny_assets / "model", tiny_assets / "model")
     optimisation = Optimisation(1e-3, 5, 4, 2, 0.1, 0.1, 1.0, 3)
-    examples = [(row["prompt_ids"], row["target_ids"]) for row in seed_data()]
+    examples = [(row["prompt_ids"], row["target_ids"]) for row in seed_rows(EXAMPLES)]
 
     def train(out: str, checkpoints: Checkpoints) -> list[dict]:
         trainer = open_trainer("transformers", m0, "float32")
@@ -142,48 +141,6 @@ def test_training_of_all_weights_goes_on(tiny_assets: Path, tmp_path: Path, monk
 # --- The scripts, killed ---
 
 
-def random_ids(chance: random.Random, shortest: int, longest: int) -> list[int]:
-    return [chance.randrange(4, 300) for _ in range(chance.randint(shortest, longest))]
-
-
-def seed_data() -> list[dict]:
-    chance = random.Random(4)
-    return [
-        {
-            **dict.fromkeys(("task", "kind", "prompt", "target", "answer"), "x"),
-            "item_id": f"item{number:02}",
-            "choices": ["x"],
-            "prompt_ids": random_ids(chance, 3, 12),
-            "target_ids": random_ids(chance, 1, 20),
-        }
-        for number in range(EXAMPLES)
-    ]
-
-
-def preference_pairs(files: ModelFiles) -> list[dict]:
-    chance = random.Random(3)
-    groups = [
-        ScoringGroup(random_ids(chance, 3, 12), [random_ids(chance, 1, 9) for _ in range(2)]) for _ in range(EXAMPLES)
-    ]
-    scores = open_scorer("transformers", [files], "float32").score(files, groups, 4)
-    return [
-        {
-            "prompt_id": f"prompt{number:02}",
-            "chosen_index": 0,
-            "rejected_index": 1,
-            "prompt_ids": group.prompt_ids,
-            "chosen_ids": group.responses[0],
-            "rejected_ids": group.responses[1],
-            "chosen_reward": 1.0,
-            "rejected_reward": 0.0,
-            "ref_chosen_logps": chosen,
-            "ref_rejected_logps": rejected,
-            "weight": chance.random(),
-        }
-        for number, (group, (chosen, rejected)) in enumerate(zip(groups, scores, strict=True))
-    ]
-
-
 def command(script: str, *words: object, **flags: object) -> list[str]:
     named = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
     settings = [f"--{name}={value}" for name, value in TRAINING.items() if name.replace("-", "_") not in flags]
@@ -194,7 +151,7 @@ def command(script: str, *words: object, **flags: object) -> list[str]:
 def sft(tiny_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """Flags of a fine-tuning of M0."""
     table = tmp_path_factory.mktemp("split") / "sft.parquet"
-    write_table(pd.DataFrame(seed_data()), SPLIT, table)
+    write_table(pd.DataFrame(seed_rows(EXAMPLES)), SPLIT, table)
     return {"split": table, "start": tiny_assets / "model", "base": tiny_assets / "model"}
 
 
@@ -211,7 +168,7 @@ def preferences(m1: Path, tiny_assets: Path, tmp_path_factory: pytest.TempPathFa
     """Flags of a preference training of M1."""
     base = tiny_assets / "model"
     table = tmp_path_factory.mktemp("pairs") / "pairs.parquet"
-    write_table(pd.DataFrame(preference_pairs(ModelFiles(m1, base))), PAIRS, table)
+    write_table(pd.DataFrame(pair_rows(ModelFiles(m1, base), EXAMPLES)), PAIRS, table)
     return {"pairs": table, "start": m1, "base": base, "type": "cream", "beta": 0.1, "max_epsilon": 0.45}
 
 

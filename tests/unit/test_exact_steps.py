@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from training_data import pair_rows, seed_rows
 
-from cream.engines.base import ModelFiles, ScoringGroup
+from cream.engines.base import ModelFiles
 from cream.engines.exact_steps import ShuffledThenFill, filled, warm_up_then_cosine
-from cream.engines.scorer import open_scorer
 from cream.tables import PAIRS, SPLIT, read_table, write_table
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -179,35 +178,10 @@ def logged(run: Trained, name: str) -> list[float]:
     return [step[name] for step in run.steps]
 
 
-def random_ids(chance: random.Random, shortest: int, longest: int) -> list[int]:
-    return [chance.randrange(4, 300) for _ in range(chance.randint(shortest, longest))]
-
-
 @pytest.fixture(scope="module")
 def train_policy(tiny_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The script and its pairs: of all lengths and weights, scored under M0."""
-    chance = random.Random(3)
-    groups = [
-        ScoringGroup(random_ids(chance, 3, 12), [random_ids(chance, 1, 9) for _ in range(2)]) for _ in range(EXAMPLES)
-    ]
-    m0 = ModelFiles(tiny_assets / "model", tiny_assets / "model")
-    scores = open_scorer("transformers", [m0], "float32").score(m0, groups, 4)
-    rows = [
-        {
-            "prompt_id": f"prompt{number:02}",
-            "chosen_index": 0,
-            "rejected_index": 1,
-            "prompt_ids": group.prompt_ids,
-            "chosen_ids": group.responses[0],
-            "rejected_ids": group.responses[1],
-            "chosen_reward": 1.0,
-            "rejected_reward": 0.0,
-            "ref_chosen_logps": chosen,
-            "ref_rejected_logps": rejected,
-            "weight": chance.random(),
-        }
-        for number, (group, (chosen, rejected)) in enumerate(zip(groups, scores, strict=True))
-    ]
+    rows = pair_rows(ModelFiles(tiny_assets / "model", tiny_assets / "model"), EXAMPLES)
     table = tmp_path_factory.mktemp("pairs") / "pairs.parquet"
     write_table(pd.DataFrame(rows), PAIRS, table)
     return [
@@ -226,19 +200,8 @@ def train_policy(tiny_assets: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def train_sft(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The script and its seed data, with targets of very different lengths."""
-    chance = random.Random(4)
-    rows = [
-        {
-            **dict.fromkeys(("task", "kind", "prompt", "target", "answer"), "x"),
-            "item_id": f"item{number:02}",
-            "choices": ["x"],
-            "prompt_ids": random_ids(chance, 3, 12),
-            "target_ids": random_ids(chance, 1, 20),
-        }
-        for number in range(EXAMPLES)
-    ]
     table = tmp_path_factory.mktemp("split") / "sft.parquet"
-    write_table(pd.DataFrame(rows), SPLIT, table)
+    write_table(pd.DataFrame(seed_rows(EXAMPLES)), SPLIT, table)
     return ["scripts/train_sft.py", "--split", str(table)]
 
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import random
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from test_engine_scoring import adapted
-from test_exact_steps import TRAINING, random_ids
+from test_exact_steps import TRAINING
 from test_exchanges import last_error, python
+from training_data import pair_rows
 
 import train_policy
-from cream.engines.base import ModelFiles, ScoringGroup
-from cream.engines.scorer import open_scorer
+from cream.engines.base import ModelFiles
 from cream.errors import UserError
 from cream.tables import PAIRS, write_table
 
@@ -37,30 +36,7 @@ def m1(tiny_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFile
 
 def scored_under(files: ModelFiles) -> pd.DataFrame:
     """Pairs of all lengths with their references under a policy, computed in batches of their own."""
-    chance = random.Random(6)
-    groups = [
-        ScoringGroup(random_ids(chance, 3, 12), [random_ids(chance, 2, 9) for _ in range(2)])
-        for _ in range(PAIRS_IN_ALL)
-    ]
-    scores = open_scorer("transformers", [files], "float32").score(files, groups, 2)
-    return pd.DataFrame(
-        [
-            {
-                "prompt_id": f"prompt{number:02}",
-                "chosen_index": 0,
-                "rejected_index": 1,
-                "prompt_ids": group.prompt_ids,
-                "chosen_ids": group.responses[0],
-                "rejected_ids": group.responses[1],
-                "chosen_reward": 1.0,
-                "rejected_reward": 0.0,
-                "ref_chosen_logps": chosen,
-                "ref_rejected_logps": rejected,
-                "weight": chance.random(),
-            }
-            for number, (group, (chosen, rejected)) in enumerate(zip(groups, scores, strict=True))
-        ]
-    )
+    return pd.DataFrame(pair_rows(files, PAIRS_IN_ALL, seed=6, shortest=2))
 
 
 @pytest.fixture(scope="module")
