@@ -18,6 +18,7 @@ import os
 
 from cream import stage
 from cream.phases import importing
+from cream.promises import EVALUATED
 
 
 def main(settings) -> dict:
@@ -47,4 +48,4 @@ if __name__ == "__main__":
     flags.add_argument("--prompts-per-batch", type=int, required=True, help="prompts run together")
     flags.add_argument("--result", type=stage.output_path, required=True, help="JSON file to write")
     stage.add_run_flags(flags)
-    stage.run(flags, main, determinism="C")
+    stage.run(flags, main, determinism="C", tolerance=EVALUATED)

@@ -15,6 +15,7 @@ from collections import Counter
 
 from cream import stage
 from cream.exchanges import read_exchanges
+from cream.promises import SCORED
 from cream.tables import EXTERNAL, write_table
 
 
@@ -51,4 +52,4 @@ if __name__ == "__main__":
     flags.add_argument("--prompts-per-batch", type=int, required=True, help="responses scored together")
     flags.add_argument("--external", type=stage.output_path, required=True, help="table to write")
     stage.add_run_flags(flags)
-    stage.run(flags, main, determinism="C")
+    stage.run(flags, main, determinism="C", tolerance=SCORED)

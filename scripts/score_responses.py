@@ -15,6 +15,7 @@ import pandas as pd
 from cream import stage
 from cream.cells import shard_members
 from cream.errors import UserError
+from cream.promises import SCORED
 from cream.tables import LOGPROBS, SAMPLES, read_table, write_table
 
 
@@ -50,4 +51,4 @@ if __name__ == "__main__":
     flags.add_argument("--prompts-per-batch", type=int, required=True, help="prompts scored together")
     stage.add_shard_flag(flags)
     stage.add_run_flags(flags)
-    stage.run(flags, main, determinism="C")
+    stage.run(flags, main, determinism="C", tolerance=SCORED)

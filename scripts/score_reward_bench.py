@@ -19,6 +19,7 @@ import pandas as pd
 from cream import stage
 from cream.context import context_length
 from cream.errors import UserError
+from cream.promises import SCORED
 from cream.reward_bench import NOT_FINITE, REWARD_BENCH, TOO_LONG, Preference, read_reward_bench
 from cream.tables import write_table
 
@@ -98,4 +99,4 @@ if __name__ == "__main__":
     flags.add_argument("--prompts-per-batch", type=int, required=True, help="items scored together")
     flags.add_argument("--reward-bench", type=stage.output_path, required=True, help="table to write")
     stage.add_run_flags(flags)
-    stage.run(flags, main, determinism="C")
+    stage.run(flags, main, determinism="C", tolerance=SCORED)

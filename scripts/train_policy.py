@@ -17,6 +17,7 @@ from cream import stage
 from cream.errors import UserError
 from cream.phases import importing
 from cream.processes import is_main_process
+from cream.promises import TRAINED
 from cream.records import write_manifest
 from cream.seeds import stable_order
 from cream.tables import PAIRS, read_table
@@ -108,4 +109,4 @@ if __name__ == "__main__":
     flags.add_argument("--recomputed-references", type=int, default=0, help="pairs to score again first, as a check")
     stage.add_optimisation_flags(flags)
     stage.add_run_flags(flags)
-    stage.run(flags, main, determinism="C")
+    stage.run(flags, main, determinism="C", tolerance=TRAINED)

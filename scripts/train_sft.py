@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from cream import stage
 from cream.processes import is_main_process
+from cream.promises import TRAINED
 from cream.records import write_manifest
 from cream.tables import SPLIT, read_table
 from cream.training_flags import lora_of, optimisation_of
@@ -40,4 +41,4 @@ if __name__ == "__main__":
     flags.add_argument("--model", type=stage.output_path, required=True, help="folder to make")
     stage.add_optimisation_flags(flags)
     stage.add_run_flags(flags)
-    stage.run(flags, main, determinism="C")
+    stage.run(flags, main, determinism="C", tolerance=TRAINED)

@@ -39,6 +39,17 @@ def code_digest(script: Path, engine: str = "transformers") -> str:
     return digest.hexdigest()
 
 
+def code_files(script: Path, engine: str = "transformers") -> list[Path]:
+    """The files that `code_digest` is made from."""
+    code = _closure(script.resolve(), engine)
+    return [*code, *sorted(file for folder in {path.parent for path in code} for file in folder.glob("*.yaml"))]
+
+
+def tree_digest(path: Path) -> str:
+    """SHA-256 of a Python file without comments, docstrings and layout."""
+    return hashlib.sha256(_tree_without_docstrings(path).encode()).hexdigest()
+
+
 def stage_packages(script: Path, engine: str = "transformers") -> dict[str, str]:
     """Installed name → version of every package the script's code imports and those they need."""
     imported = {name for path in _closure(script.resolve(), engine) for name in _imports(path)[1]}

@@ -20,11 +20,15 @@ SCRATCH = "scratch"
 
 def scratch_path(output: Path) -> Path:
     """Where the unfinished work on an output lies: results/scratch/…, or hidden beside an output elsewhere."""
-    parts = output.parts
-    if RESULTS not in parts:
+    results = results_of(output)
+    if results is None:
         return output.with_name(f".{output.name}")
-    at = len(parts) - parts[::-1].index(RESULTS)
-    return Path(*parts[:at], SCRATCH, *parts[at:])
+    return results / SCRATCH / output.relative_to(results)
+
+
+def results_of(output: Path) -> Path | None:
+    """The results folder that an output lies in; None for one elsewhere."""
+    return next((parent for parent in output.parents if parent.name == RESULTS), None)
 
 
 def key_of(*facts: object) -> str:

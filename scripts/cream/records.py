@@ -18,46 +18,91 @@ import time
 from functools import cache
 from pathlib import Path
 
+from cream.code_kept import keep_code
+from cream.contents import artifact_digests, canonical_digest
 from cream.digests import file_digest, folder_digests
 from cream.errors import UserError
-from cream.fingerprint import code_digest, stage_packages
+from cream.fingerprint import code_digest, code_files, stage_packages
+from cream.machine import git_state, lock_state, machine, used_gpus
 from cream.phases import phases
 from cream.processes import is_main_process, process_count
+from cream.promises import Promise
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
+# What a record says of the work itself. The rest tells of one run of it: times, host, memory.
+ESSENCE = ("version", "stage", "settings", "inputs", "code", "packages", "outputs", "determinism")
 
 
 def record_path(output: Path) -> Path:
     return output.with_name(output.name + ".record.json")
 
 
-def write_record(settings: argparse.Namespace, started: float, determinism: str, observed: dict) -> None:
+def write_record(settings: argparse.Namespace, started: float, promise: Promise, observed: dict) -> None:
     """Write the record of the stage that just ran (its command line is `settings`)."""
     from cream.stage import OutputPath, whole_file
 
-    outputs = [path for value in vars(settings).values() for path in _paths(value, OutputPath)]
+    given = vars(settings)
+    outputs = [path for value in given.values() for path in _paths(value, OutputPath)]
     if not outputs:
         return
+    made_from = recipe(settings)
     record = {
         "version": RECORD_VERSION,
         "command": sys.argv,
-        **recipe(settings),
-        "outputs": {str(path): _digest(path) for path in outputs},
+        **made_from,
+        "seeds": {name: value for name, value in made_from["settings"].items() if "seed" in name},
+        "outputs": {str(path): output_digests(path) for path in outputs},
+        "parents": _parents(settings),
+        "code_files": keep_code(code_files(Path(sys.argv[0]), given.get("engine", "transformers")), outputs[0]),
+        "git": git_state(),
         "python": platform.python_version(),
-        "host": platform.node(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "lock": lock_state(made_from["packages"]),
+        **machine(used_gpus(given.get("gpus"))),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
         "phases": phases(started),
         "cpu_seconds": round(sum(os.times()[:4]), 3),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "processes": process_count(),
-        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
-        "determinism": determinism,
+        "determinism": promise.determinism,
+        "tolerance": dataclasses.asdict(promise.tolerance) if promise.tolerance else None,
         "observed": observed,
     }
+    # As JSON will give it back: what is sealed is what is read.
+    record = json.loads(json.dumps(_finite(record), default=str))
     with whole_file(record_path(outputs[0])) as path:
-        path.write_text(json.dumps(_finite(record), indent=2, default=str) + "\n")
+        path.write_text(json.dumps({**record, "seal": seal(record)}, indent=2) + "\n")
+
+
+def seal(record: dict) -> str:
+    """SHA-256 of all that a record says but the seal itself."""
+    return canonical_digest({name: value for name, value in record.items() if name != "seal"})
+
+
+def essence(record: dict) -> str:
+    """SHA-256 of what a record says of the work: equal for two runs that did the same with the same outcome. It
+    covers the essences of the records of its inputs, and so everything below."""
+    parents = {path: parent["essence"] for path, parent in record.get("parents", {}).items()}
+    return canonical_digest({**{name: record.get(name) for name in ESSENCE}, "parents": parents})
+
+
+def output_digests(path: Path) -> dict:
+    """Digests of an output, by bytes and by content; of a model folder with those of the manifest beside it."""
+    manifest = manifest_path(path)
+    beside = {"manifest": file_digest(manifest)} if path.is_dir() and manifest.exists() else {}
+    return {**artifact_digests(path), **beside}
+
+
+def _parents(settings: argparse.Namespace) -> dict:
+    """Input → the record of the job that made it: where it lies, the digest of its bytes, its essence."""
+    from cream.stage import InputPath
+
+    found = {}
+    for path in dict.fromkeys(path for value in vars(settings).values() for path in _paths(value, InputPath)):
+        for place, record in _records_beside(path):
+            if any(_same_place(output, path) for output in record.get("outputs", {})):
+                found[str(path)] = {"record": str(place), "digest": file_digest(place), "essence": essence(record)}
+    return found
 
 
 def recipe(settings: argparse.Namespace) -> dict:
@@ -83,7 +128,7 @@ def was_made(settings: argparse.Namespace, outputs: list[Path]) -> bool:
     return (
         record is not None
         and all(record.get(name) == value for name, value in wanted.items())
-        and all(path.exists() and record["outputs"].get(str(path)) == _digest(path) for path in outputs)
+        and all(path.exists() and record["outputs"].get(str(path)) == output_digests(path) for path in outputs)
     )
 
 
@@ -109,14 +154,23 @@ def _changed(what: Path, path: Path) -> UserError:
 def _as_recorded(path: Path) -> bool:
     """Whether a file is as one of the records beside it says; so is one of which none says anything. A job with
     several outputs has its record beside the first."""
-    records = filter(None, map(_read_json, path.parent.glob("*.record.json")))
     told = [
-        digest
-        for record in records
-        for output, digest in record.get("outputs", {}).items()
-        if Path(output).parts[-2:] == path.parts[-2:]
+        digests.get("file") if isinstance(digests, dict) else digests
+        for _, record in _records_beside(path)
+        for output, digests in record.get("outputs", {}).items()
+        if _same_place(output, path)
     ]
     return not told or _input_digest(path) in told
+
+
+def _records_beside(path: Path) -> list[tuple[Path, dict]]:
+    read = [(place, _read_json(place)) for place in sorted(path.parent.glob("*.record.json"))]
+    return [(place, record) for place, record in read if isinstance(record, dict)]
+
+
+def _same_place(recorded: str, path: Path) -> bool:
+    """Whether a recorded path and one of today are of the same file in the same folder, wherever that has moved."""
+    return Path(recorded).parts[-2:] == path.parts[-2:]
 
 
 def _check_folder(folder: Path) -> None:

@@ -22,6 +22,7 @@ from cream.errors import Stopped, UserError
 from cream.kept import Kept, key_of, scratch_path
 from cream.lease import DEAD, LOOK, Held, lease
 from cream.processes import is_main_process, process_count
+from cream.promises import Promise, Tolerance
 from cream.records import check_inputs, manifest_path, recipe, record_path, was_made, write_record
 
 UNFINISHED = "new-"  # in the temporary names of outputs that are being written
@@ -112,11 +113,12 @@ def run(
     flags: argparse.ArgumentParser,
     main: Callable[[argparse.Namespace], dict | None],
     determinism: str,
+    tolerance: Tolerance | None = None,
 ) -> None:
     """Run a stage: parse, work, record. Exits 1 with one sentence on a user's mistake.
 
     `main` may return a mapping of what it observed, which goes into the record.
-    `determinism` is the stage's promise: B, C or T (docs/design.md).
+    `determinism` and `tolerance` are the stage's promise (promises.py).
     """
     settings = flags.parse_args()
     _prepare_process(settings)
@@ -134,7 +136,7 @@ def run(
                 observed = main(settings) or {}
                 if is_main_process():
                     _date_after_inputs(settings, outputs)
-                    write_record(settings, started, determinism, {**continued, **observed})
+                    write_record(settings, started, Promise(determinism, tolerance), {**continued, **observed})
                     _forget_unfinished(outputs)
     except UserError as mistake:
         sys.exit(f"error: {mistake}" if is_main_process() else 1)

@@ -84,7 +84,8 @@ def test_a_stage_makes_its_output_and_a_record_beside_it(folder: Path) -> None:
         "text.txt": hashlib.sha256(b"hello").hexdigest(),
         "extra.txt": hashlib.sha256(b"more").hexdigest(),
     }
-    assert record["outputs"] == {"out/deep/copy.txt": hashlib.sha256(b"HELLO").hexdigest()}
+    digest = hashlib.sha256(b"HELLO").hexdigest()
+    assert record["outputs"] == {"out/deep/copy.txt": {"kind": "file", "bytes": 5, "file": digest, "content": digest}}
     assert record["observed"] == {"letters": 5}
     assert record["determinism"] == "B"
     assert record["settings"]["copy"] == "out/deep/copy.txt"

@@ -83,7 +83,9 @@ def record(folder: Path, name: str = "results/copy.txt") -> dict:
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in (folder / "results").rglob("*") if path.is_file())
+    """What lies in results/, but for the code kept there."""
+    found = (path.relative_to(folder) for path in (folder / "results").rglob("*") if path.is_file())
+    return sorted(str(path) for path in found if path.parts[1] != "audit")
 
 
 MADE = ["results/copy.txt", "results/copy.txt.record.json"]
