@@ -133,7 +133,11 @@ def _tree(path: Path) -> ast.Module:
 
 @cache
 def _tree_without_docstrings(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return ast.dump(without_docstrings(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def without_docstrings(tree: ast.Module) -> ast.Module:
+    """The tree itself, its docstrings taken out."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (
@@ -144,7 +148,7 @@ def _tree_without_docstrings(path: Path) -> str:
             and isinstance(body[0].value.value, str)
         ):
             node.body = body[1:]
-    return ast.dump(tree)
+    return tree
 
 
 @cache
