@@ -34,19 +34,19 @@ class Answers:
 
     def __init__(self, ask: Callable[..., Awaitable[tuple[States | None, float | None]]], grace: float = GRACE):
         self.ask, self.grace = ask, grace
-        # Jobs not seen at their end; jobs whose end only the controller told.
+        # Jobs not seen at their end; jobs whose end only the controller told, and how they ended.
         self.known: set[str] = set()
-        self.ended: set[str] = set()
+        self.ended: dict[str, str] = {}
         self.missed: dict[str, float] = {}
         self.silent = self.without_accounts = False
 
     async def __call__(self, command: str, logger: Any) -> tuple[States, float]:
         run, heard = command.split()[-1], _Heard(logger)
-        states, seconds = await self.ask(_queue(run, "--states=all") if self.without_accounts else command, heard)
+        states, seconds = await self.ask(_queue(run) if self.without_accounts else command, heard)
         if states is None and NO_ACCOUNTS in heard.last:
             self.without_accounts = True
             logger.info("This cluster keeps no accounts, so that sacct knows nothing: squeue is asked instead.")
-            states, seconds = await self.ask(_queue(run, "--states=all"), heard)
+            states, seconds = await self.ask(_queue(run), heard)
         if states is None:
             if not self.silent:
                 logger.warning(
@@ -58,7 +58,7 @@ class Answers:
         if self.silent:
             logger.warning("SLURM answers again.")
         self.silent = False
-        plain = {job: (state.split() or [""])[0] for job, state in states.items()}
+        plain = _plain(states)
         return plain | await self._doubtful(run, plain, heard), seconds
 
     async def _doubtful(self, run: str, states: States, logger: Any) -> States:
@@ -69,13 +69,18 @@ class Answers:
         now = time.monotonic()
         self.missed = {job: self.missed.get(job, now) for job in lost}
         due = [job for job, since in self.missed.items() if now - since >= self.grace and job not in self.ended]
-        queued = (await self.ask(_queue(run), logger))[0] if due else None
-        for job in sorted(due) if queued is not None else []:
-            if job not in queued:
-                self.ended.add(job)
+        queue = (await self.ask(_queue(run), logger))[0] if due else None
+        found = _plain(queue or {})
+        for job in sorted(due) if queue is not None else []:
+            state = found.get(job)
+            if state in FINAL:
+                self.ended[job] = state
+            elif state in (None, *MAY_COME_BACK):
+                self.ended[job] = ENDED
                 logger.warning(_gone(job, lost[job]))
-        # Until the controller denies it, a job waits.
-        return {job: ENDED if job in self.ended else (queued or {}).get(job, "PENDING") for job in lost}
+        # Until the controller says that it ended, a job waits: one that it wasn't asked about, too.
+        alive = {job: found[job] for job in due if job in found}
+        return {job: self.ended.get(job) or alive.get(job, "PENDING") for job in lost}
 
 
 class _Heard:
@@ -95,9 +100,15 @@ def _gone(job: str, state: str | None) -> str:
     return f"SLURM job {job} {why} and is not queued: submitted again if retries are left."
 
 
-def _queue(run: str, *flags: str) -> str:
-    """The question for the controller's own knowledge of a run's jobs, in the form of the plugin's questions."""
-    return " ".join(["squeue --noheader --format=%i|%T", *flags, f"--name {run}"])
+def _plain(states: States) -> dict[str, str]:
+    """Each job's state, without what stands behind it."""
+    return {job: (state.split() or [""])[0] for job, state in states.items()}
+
+
+def _queue(run: str) -> str:
+    """The question for the controller's own knowledge of a run's jobs, ended ones too for as long as it remembers
+    them, in the form of the plugin's questions."""
+    return f"squeue --noheader --format=%i|%T --states=all --name {run}"
 
 
 def understand(plugin: Any) -> None:
