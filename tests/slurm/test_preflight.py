@@ -17,6 +17,8 @@ import yaml
 from cluster import Cluster
 from projects import Study
 
+from cream.cluster.slurm_checks import COMMANDS
+
 CUDA = {"compute": {"platform": "cuda"}}
 
 
@@ -171,19 +173,67 @@ def test_another_version_of_the_plugin_is_told(site: Site) -> None:
     )
 
 
-def test_without_accounting_squeue_is_advised(site: Site, tmp_path: Path) -> None:
+def without_accounting(site: Site, folder: Path) -> dict[str, str]:
     """As where AccountingStorageType is none: the commands' own configuration says so."""
     for name in ("slurm.conf", "cgroup.conf", "gres.conf"):
-        shutil.copy(site.cluster.folder / name, tmp_path)
-    settings = re.sub(r"(?m)^AccountingStorage.*\n", "", (tmp_path / "slurm.conf").read_text())
-    (tmp_path / "slurm.conf").write_text(settings)
-    elsewhere = {"SLURM_CONF": str(tmp_path / "slurm.conf")}
-    code, lines = site.asked(**elsewhere)
-    assert code == 1 and len(wrong(lines)) == 1
-    assert "sacct doesn't answer (Slurm accounting storage is disabled): set slurm-status-command: squeue" in lines[3]
-    code, lines = site.asked("--site", json.dumps({"status_command": "squeue"}), **elsewhere)
+        shutil.copy(site.cluster.folder / name, folder)
+    file = folder / "slurm.conf"
+    file.write_text(re.sub(r"(?m)^AccountingStorage.*\n", "", file.read_text()))
+    return {"SLURM_CONF": str(file)}
+
+
+@pytest.mark.parametrize("command", [None, "sacct", "squeue"])
+def test_without_accounting_the_queue_is_enough(site: Site, tmp_path: Path, command: str | None) -> None:
+    flags = ("--site", json.dumps({"status_command": command})) if command else ()
+    code, lines = site.asked(*flags, **without_accounting(site, tmp_path))
     assert code == 0, lines
-    assert lines[3].startswith("ok  accounting      squeue remembers jobs for 3600 sec (without sacct")
+    assert lines[3] == (
+        "ok  accounting      squeue remembers jobs for 3600 sec (without sacct: Slurm accounting storage is disabled)"
+    )
+
+
+def test_without_sacct_the_queue_is_enough(site: Site, tmp_path: Path) -> None:
+    for name in (*COMMANDS, "sacctmgr", "bash"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    code, lines = site.asked(PATH=str(tmp_path))
+    assert code == 0, lines
+    assert (
+        lines[3]
+        == "ok  accounting      squeue remembers jobs for 3600 sec (without sacct: sacct is not installed here)"
+    )
+
+
+def test_a_queue_that_forgets_is_told(site: Site, tmp_path: Path) -> None:
+    file = site.cluster.folder / "slurm.conf"
+    before = file.read_text()
+    file.write_text(before.replace("MinJobAge=3600", "MinJobAge=120"))
+    site.cluster.run("scontrol", "reconfigure")
+    try:
+        code, lines = site.asked(**without_accounting(site, tmp_path))
+    finally:
+        file.write_text(before)
+        site.cluster.run("scontrol", "reconfigure")
+    assert code == 1
+    assert wrong(lines) == [
+        "no  accounting      squeue forgets a job 120 sec after its end (MinJobAge), Snakemake needs 200 s: "
+        "ask for a longer MinJobAge, or for accounting"
+    ]
+
+
+def test_a_silent_database_is_told(site: Site) -> None:
+    """sacct would answer if it could: states.py waits for it, and asks no queue."""
+    site.cluster.stop_database()
+    try:
+        code, lines = site.asked()
+        with_squeue, others = site.asked("--site", json.dumps({"status_command": "squeue"}))
+    finally:
+        site.cluster.start_database()
+        site.cluster._wait_for("slurmdbd", lambda: site.cluster._answers("sacctmgr", "--noheader", "show", "cluster"))
+    assert code == 1 and len(wrong(lines)) == 1
+    assert lines[3].startswith("no  accounting      sacct doesn't answer (")
+    assert "Snakemake would wait until it does: ask the cluster's administrators, or set slurm-status" in lines[3]
+    assert with_squeue == 0, others
+    assert others[3].startswith("ok  accounting      squeue remembers jobs for 3600 sec (without sacct: ")
 
 
 def test_a_controller_that_is_down_is_told(site: Site) -> None:

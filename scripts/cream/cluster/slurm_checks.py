@@ -13,6 +13,7 @@ from cream.cluster.fitting import judge_partition
 from cream.cluster.requests import largest_requests
 from cream.cluster.site import PROFILE, Site
 from cream.cluster.slurm import NoAnswer, Partition
+from cream.cluster.states import NO_ACCOUNTS
 
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 # Snakemake looks at its jobs every three minutes at the least: squeue must remember them longer.
@@ -42,21 +43,22 @@ def check_accounting(site: Site) -> Finding:
     except NoAnswer as problem:
         return _without_accounting(site, str(problem))
     if site.status_command == "squeue":
-        return _remembered(site, "sacct answers too")
+        return _remembered("sacct answers too")
     return ok("accounting", "sacct answers")
 
 
 def _without_accounting(site: Site, reason: str) -> Finding:
-    if site.status_command == "squeue":
-        return _remembered(site, f"without sacct: {reason}")
-    found = _remembered(site, "")
-    advice = f"set slurm-status-command: squeue in {PROFILE}"
+    """Where the cluster keeps no accounts, states.py asks squeue; where there is no sacct, the plugin itself does."""
+    found = _remembered(f"without sacct: {reason}")
+    if site.status_command == "squeue" or NO_ACCOUNTS in reason or shutil.which("sacct") is None:
+        return found
+    advice = f"ask the cluster's administrators, or set slurm-status-command: squeue in {PROFILE}"
     if found.mark != "ok":
         advice += f"; and {found.said}"
-    return wrong("accounting", f"sacct doesn't answer ({reason}): {advice}")
+    return wrong("accounting", f"sacct doesn't answer ({reason}), Snakemake would wait until it does: {advice}")
 
 
-def _remembered(site: Site, beside: str) -> Finding:
+def _remembered(beside: str) -> Finding:
     try:
         said = slurm.setting(slurm.ask("scontrol", "show", "config"), "MinJobAge") or "unknown"
     except NoAnswer as problem:
