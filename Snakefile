@@ -17,8 +17,9 @@ configfile: "config.yaml"
 
 
 # A cluster that ends a job early sends SIGTERM to all its processes. The stage saves what it has and ends; the
-# shell and the `tee` around it must not go before. A prefix takes the place of Snakemake's own, which is pipefail.
-shell.prefix("set -euo pipefail; trap '' TERM; ")
+# shell and the `tee` around it must not go before. The stage inherits none of that: one that has not begun yet ends
+# at once. A prefix takes the place of Snakemake's own, which is pipefail.
+shell.prefix("set -euo pipefail; trap : TERM; tee() {{ trap '' TERM; exec tee \"$@\"; }}; ")
 
 
 include: "rules/common.smk"

@@ -139,6 +139,35 @@ def test_a_killed_training_goes_on_from_its_checkpoint(study: Study) -> None:
     assert left_behind(study) == []
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["before it begins", "at work"])
+def test_a_job_that_is_asked_to_end_ends_and_says_so(study: Study, begun: bool) -> None:
+    """SIGTERM goes to the shell around a stage and to its `tee`, too, as a cluster sends it."""
+    study.change("train: {epochs: 4000}")  # minutes and minutes, where the signal is lost
+    log = study.folder / "results/logs/train_policy/tiny/seed1/cream/M2.log"
+    log.unlink()
+    run = started(study, f"{M2}/model.json")
+    stage = process_of(study, "train_policy", run)
+    if begun:
+        until(lambda: log.exists() and "step 2/" in log.read_text())
+    for pid in job_of(stage):
+        os.kill(pid, signal.SIGTERM)
+    try:
+        run.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+    assert run.returncode == 1
+    said = log.read_text()
+    assert ("step " in said) == begun
+    assert ("error: asked to end (SIGTERM)" in said) == begun
+
+
+def job_of(stage: int) -> list[int]:
+    """The processes of a stage's job: its shell, and what that has started."""
+    shell = int(Path(f"/proc/{stage}/stat").read_text().rpartition(")")[2].split()[1])
+    return [shell, *map(int, Path(f"/proc/{shell}/task/{shell}/children").read_text().split())]
+
+
 @pytest.mark.faults
 def test_kills_at_random_moments_of_all_stages(study: Study, fault: Fault) -> None:
     with fault(
