@@ -294,8 +294,8 @@ def in_report(table):
 
 def hold_results():
     """Let no other Snakemake work on these results while this one does: its own lock is in .snakemake/, and two
-    clones may share one results folder."""
-    if not workflow.is_main_process:
+    clones may share one results folder. Preflight alone may look on: it makes no result."""
+    if not workflow.is_main_process or set(workflow.dag_settings.targets) == {"preflight"}:
         return
     try:
         RUNNING.enter_context(lease(Path("results/.running")))

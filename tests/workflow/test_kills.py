@@ -240,3 +240,22 @@ def test_one_snakemake_at_a_time_works_on_a_results_folder(study: Study, tmp_pat
             out, _ = first.communicate(timeout=120)
         assert first.returncode == 0, out
         assert left_behind(study) == []
+
+
+def test_a_preflight_may_run_beside_a_study(study: Study, tmp_path: Path) -> None:
+    """It makes no result: in the same clone, and in another whose `results` is a link to it."""
+    other = Study.with_code(tmp_path / "other")
+    (other.folder / "results").symlink_to(study.folder / "results")
+    first = started(study, f"{M2}/eval/colours.json", "--forcerun", "evaluate_model")
+    stage = process_of(study, "evaluate_model", first)
+    os.kill(stage, signal.SIGSTOP)  # it must not be done before the others have looked
+    try:
+        looked = [each.snakemake("preflight") for each in (study, other)]
+        assert first.poll() is None
+    finally:
+        os.kill(stage, signal.SIGCONT)
+        out, _ = first.communicate(timeout=120)
+    for done in looked:
+        assert " checks: " in done.stdout and "another Snakemake" not in done.stderr, done.stdout + done.stderr
+    assert first.returncode == 0, out
+    assert left_behind(study) == []
