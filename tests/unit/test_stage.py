@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from stage_process import laid_out, ran
 
 from cream import stage
 from cream.serving import Serving
 from cream.stage import whole_file, whole_folder
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 SCRIPT = '''"""Copy a text, loudly."""
 
@@ -50,21 +47,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "copy_text.py").write_text(SCRIPT)
-    (tmp_path / "text.txt").write_text("hello")
-    return tmp_path
-
-
-def run(folder: Path, *flags: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "copy_text.py", *map(str, flags)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(PROJECT / "scripts"), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return laid_out(tmp_path, SCRIPT)
 
 
 def left_in(folder: Path) -> set[str]:
@@ -73,7 +56,7 @@ def left_in(folder: Path) -> set[str]:
 
 def test_a_stage_makes_its_output_and_a_record_beside_it(folder: Path) -> None:
     (folder / "extra.txt").write_text("more")
-    done = run(folder, "--text", "text.txt", "--more", "extra.txt", "--copy", "out/deep/copy.txt", "--threads", "1")
+    done = ran(folder, "--text", "text.txt", "--more", "extra.txt", "--copy", "out/deep/copy.txt", "--threads", "1")
     assert done.returncode == 0, done.stderr
     output = folder / "out/deep/copy.txt"
     assert output.read_text() == "HELLO"
@@ -93,7 +76,7 @@ def test_a_stage_makes_its_output_and_a_record_beside_it(folder: Path) -> None:
 
 
 def test_a_users_mistake_is_one_line_and_exit_1(folder: Path) -> None:
-    done = run(folder, "--text", "text.txt", "--copy", "copy.txt", "--fail", "user")
+    done = ran(folder, "--text", "text.txt", "--copy", "copy.txt", "--fail", "user")
     assert done.returncode == 1
     assert done.stderr == "error: the text is too quiet: write it louder\n"
     # Neither an output nor a record of a stage that failed.
@@ -101,28 +84,28 @@ def test_a_users_mistake_is_one_line_and_exit_1(folder: Path) -> None:
 
 
 def test_a_full_disk_is_one_line_and_exit_1(folder: Path) -> None:
-    done = run(folder, "--text", "text.txt", "--copy", "copy.txt", "--fail", "disk")
+    done = ran(folder, "--text", "text.txt", "--copy", "copy.txt", "--fail", "disk")
     assert done.returncode == 1
     assert done.stderr == "error: .: No space left on device: make room or mend the disk, then run it again\n"
 
 
 def test_a_bug_of_ours_keeps_its_traceback(folder: Path) -> None:
-    done = run(folder, "--text", "text.txt", "--copy", "copy.txt", "--fail", "bug")
+    done = ran(folder, "--text", "text.txt", "--copy", "copy.txt", "--fail", "bug")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "a bug of ours" in done.stderr
 
 
 def test_a_failed_stage_leaves_the_output_of_an_earlier_run(folder: Path) -> None:
-    run(folder, "--text", "text.txt", "--copy", "copy.txt")
+    ran(folder, "--text", "text.txt", "--copy", "copy.txt")
     before = {name: (folder / name).read_bytes() for name in ("copy.txt", "copy.txt.record.json")}
     (folder / "text.txt").write_text("changed")
-    assert run(folder, "--text", "text.txt", "--copy", "copy.txt", "--fail", "user").returncode == 1
+    assert ran(folder, "--text", "text.txt", "--copy", "copy.txt", "--fail", "user").returncode == 1
     assert {name: (folder / name).read_bytes() for name in before} == before
 
 
 def test_a_missing_input_is_named_before_any_work(folder: Path) -> None:
-    done = run(folder, "--text", "nowhere.txt", "--copy", "out/copy.txt")
+    done = ran(folder, "--text", "nowhere.txt", "--copy", "out/copy.txt")
     assert done.returncode != 0
     assert "--text: nowhere.txt doesn't exist" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
@@ -132,7 +115,7 @@ def test_a_missing_input_is_named_before_any_work(folder: Path) -> None:
 @pytest.mark.parametrize("output", ["text.txt/copy.txt", "text.txt/deep/copy.txt"])
 def test_an_output_folder_that_cannot_be_is_one_line(folder: Path, output: str) -> None:
     # Below a regular file: rights would not stop root, who may run the tests.
-    done = run(folder, "--text", "text.txt", "--copy", output)
+    done = ran(folder, "--text", "text.txt", "--copy", output)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: text.txt")
@@ -144,26 +127,26 @@ def test_an_output_folder_that_cannot_be_is_one_line(folder: Path, output: str) 
 def test_an_output_folder_without_rights_is_one_line(folder: Path) -> None:
     locked = folder / "locked"
     locked.mkdir(mode=0o555)
-    done = run(folder, "--text", "text.txt", "--copy", "locked/copy.txt")
+    done = ran(folder, "--text", "text.txt", "--copy", "locked/copy.txt")
     assert done.returncode == 1
     assert done.stderr == "error: locked is not writable: change its rights or choose another folder\n"
 
 
 def test_an_output_that_is_never_written_is_one_line(folder: Path) -> None:
-    done = run(folder, "--text", "text.txt", "--copy", "copy.txt", "--notes", "notes.txt")
+    done = ran(folder, "--text", "text.txt", "--copy", "copy.txt", "--notes", "notes.txt")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "notes.txt" in done.stderr
 
 
 def test_flags_are_never_guessed_from_their_beginning(folder: Path) -> None:
-    done = run(folder, "--tex", "text.txt", "--copy", "copy.txt")
+    done = ran(folder, "--tex", "text.txt", "--copy", "copy.txt")
     assert done.returncode == 2
     assert "--text" in done.stderr
 
 
 def test_help_is_the_docstring(folder: Path) -> None:
-    done = run(folder, "--help")
+    done = ran(folder, "--help")
     assert done.returncode == 0
     assert "Copy a text, loudly." in done.stdout
 

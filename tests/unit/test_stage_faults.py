@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from stage_process import laid_out, started
+
+from cream.records import write_manifest
 
 Fault = Callable[..., object]
-PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = '''"""Copy a text, slowly."""
 
 import time
@@ -50,21 +51,11 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "copy_text.py").write_text(SCRIPT)
-    (tmp_path / "text.txt").write_text("hello")
-    return tmp_path
+    return laid_out(tmp_path, SCRIPT)
 
 
 def start(folder: Path, *flags: object, **environment: str) -> subprocess.Popen[str]:
-    words = ["--text=text.txt", "--copy=results/copy.txt", *map(str, flags)]
-    return subprocess.Popen(
-        [sys.executable, "copy_text.py", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(PROJECT / "scripts"), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return started(folder, "--text=text.txt", "--copy=results/copy.txt", *flags, **environment)
 
 
 def end(process: subprocess.Popen[str], expected: int = 0) -> tuple[str, str]:
@@ -188,9 +179,6 @@ def model(folder: Path) -> Path:
     made.mkdir(parents=True)
     save_file({"weight": torch.arange(6.0)}, made / "model.safetensors")
     (made / "config.json").write_text("{}")
-    sys.path.insert(0, str(PROJECT / "scripts"))
-    from cream.records import write_manifest
-
     write_manifest(made)
     return made
 
