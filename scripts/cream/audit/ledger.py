@@ -133,7 +133,7 @@ class Ledger:
         """All records, inputs before what was made from them, else by path."""
         order = {name: at for at, name in enumerate(networkx.lexicographical_topological_sort(self.graph))}
         return sorted(
-            self.records, key=lambda record: (max((order[o] for o in record.outputs), default=0), record.path)
+            self.records, key=lambda record: (min((order[o] for o in record.outputs), default=0), record.path)
         )
 
     def _graph(self) -> networkx.DiGraph:
@@ -164,7 +164,7 @@ class Ledger:
             return self._problem(
                 name, f"is of version {data['version']}, this code knows {RECORD_VERSION}; it is {what}"
             )
-        wrong = [key for key, kind in FIELDS.items() if not isinstance(data.get(key), kind)]
+        wrong = [key for key, kind in FIELDS.items() if not isinstance(data.get(key), kind)] or _wrong_entries(data)
         if wrong:
             return self._problem(name, f"lacks {', '.join(wrong)}: it is no whole record of this project")
         self.records.append(Record(name, hashlib.sha256(content).hexdigest(), data))
@@ -177,9 +177,18 @@ class Ledger:
 def _wrong_entries(data: dict) -> list[str]:
     """Which of a record's mappings hold something else than they should."""
     proper = {
-        "outputs": lambda entry: isinstance(entry, dict) and ("files" in entry or {"file", "content"} <= entry.keys()),
+        "outputs": lambda entry: _is_file(entry) or _is_folder(entry),
         "parents": lambda entry: isinstance(entry, dict) and {"record", "digest", "essence"} <= entry.keys(),
         "code_files": lambda entry: isinstance(entry, str),
     }
     wrong = [name for name, holds in proper.items() if not all(map(holds, data[name].values()))]
     return wrong if data["outputs"] else [*wrong, "outputs"]
+
+
+def _is_file(entry: object) -> bool:
+    return isinstance(entry, dict) and {"file", "content"} <= entry.keys()
+
+
+def _is_folder(entry: object) -> bool:
+    files = entry.get("files") if isinstance(entry, dict) else None
+    return isinstance(files, dict) and all(map(_is_file, files.values()))
