@@ -1,0 +1,1 @@
+"""How two files of one kind differ: a module for each kind, each with `differences(…) -> Difference`."""
