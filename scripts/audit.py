@@ -20,7 +20,7 @@ from cream.audit.outcome import Outcome
 from cream.errors import UserError
 from cream.stage import parser
 
-COMMANDS = ("list",)
+COMMANDS = ("list", "verify")
 
 
 def parse():

@@ -71,7 +71,12 @@ def write_record(settings: argparse.Namespace, started: float, promise: Promise,
     # As JSON will give it back: what is sealed is what is read.
     record = json.loads(json.dumps(_finite(record), default=str))
     with whole_file(record_path(outputs[0])) as path:
-        path.write_text(json.dumps({**record, "seal": seal(record)}, indent=2) + "\n")
+        path.write_text(record_text({**record, "seal": seal(record)}), encoding="utf-8")
+
+
+def record_text(record: dict) -> str:
+    """A record as it stands in its file."""
+    return json.dumps(record, indent=2) + "\n"
 
 
 def seal(record: dict) -> str:

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 HARMLESS = {
     ".snakemake_timestamp": "Snakemake's mark of when it saw the folder made",
     "results/README.md": "tells of the folder, comes with the code",
+    "results/assets/*": "put there by hand, and read by no job",
     "results/logs/*": "what a job printed: times, progress, warnings",
     "results/benchmarks/*": "times and memory that Snakemake measured",
     "results/scratch/*": "unfinished work, which no stage reads as input",

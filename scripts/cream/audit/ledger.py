@@ -20,7 +20,7 @@ from cream.errors import UserError
 from cream.kept import SCRATCH
 from cream.machine import PROJECT
 from cream.paths import RESULTS
-from cream.records import RECORD_VERSION, essence, seal
+from cream.records import RECORD_VERSION, essence, record_text, seal
 
 SUFFIX = ".record.json"
 # What every record holds, with its type.
@@ -40,10 +40,12 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Record:
-    """One job's record. `path`: as artifacts are named (`results/….record.json`); `digest`: SHA-256 of its bytes."""
+    """One job's record. `path`: as artifacts are named (`results/….record.json`); `digest`: SHA-256 of its bytes;
+    `as_written`: whether these are the bytes that a job writes of such a record."""
 
     path: str
     digest: str
+    as_written: bool
     data: dict = field(repr=False)
 
     @property
@@ -64,7 +66,7 @@ class Record:
 
     @cached_property
     def sealed(self) -> bool:
-        return self.data["seal"] == seal(self.data)
+        return self.as_written and self.data["seal"] == seal(self.data)
 
 
 class Ledger:
@@ -167,7 +169,8 @@ class Ledger:
         wrong = [key for key, kind in FIELDS.items() if not isinstance(data.get(key), kind)] or _wrong_entries(data)
         if wrong:
             return self._problem(name, f"lacks {', '.join(wrong)}: it is no whole record of this project")
-        self.records.append(Record(name, hashlib.sha256(content).hexdigest(), data))
+        as_written = content == record_text(data).encode()
+        self.records.append(Record(name, hashlib.sha256(content).hexdigest(), as_written, data))
         return None
 
     def _problem(self, name: str, said: str) -> None:

@@ -6,6 +6,7 @@ study that could drift from the rules.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,13 +50,26 @@ def plan(files: Sequence[Path], everything: bool = False, overlay: Mapping | Non
     Of the jobs that would run now, or of all if `everything`. Raises `UserError` where Snakemake finds no plan;
     a wrong configuration ends the program with the sentence that `snakemake` gives.
     """
+    with _planned(files, everything, overlay) as workflow:
+        return Plan(_jobs(workflow), workflow.globals["config"])
+
+
+def commands(files: Sequence[Path]) -> dict[str, str]:
+    """Output → the shell command that Snakemake would make it with, for every job of the whole plan."""
+    with _planned(files, True, None) as workflow:
+        jobs = [job for job in workflow.dag.needrun_jobs() if not job.rule.norun]
+        return {str(output): job.shellcmd for job in jobs for output in job.output}
+
+
+@contextlib.contextmanager
+def _planned(files: Sequence[Path], everything: bool, overlay: Mapping | None) -> Iterator:
     # Half a second that --help should not take.
     from snakemake.api import SnakemakeApi
     from snakemake.exceptions import RuleException, WorkflowError
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
 
     if not Path("Snakefile").is_file():
-        raise UserError("plan.py must run in the project's own folder, where the Snakefile is")
+        raise UserError("this must run in the project's own folder, where the Snakefile is")
     # Quiet in both ways, Snakemake ends a dry run as soon as it has the plan.
     silent = OutputSettings(
         dryrun=True, quiet={Quietness.RULES, Quietness.PROGRESS}, log_level_override=logging.WARNING
@@ -74,8 +88,7 @@ def plan(files: Sequence[Path], everything: bool = False, overlay: Mapping | Non
         except (WorkflowError, RuleException) as problem:
             words = " ".join(str(problem).split())
             raise UserError(f"Snakemake finds no plan for this study: {words}") from problem
-        planned = workflow._workflow  # the API has no other way to the jobs
-        return Plan(_jobs(planned), planned.globals["config"])
+        yield workflow._workflow  # the API has no other way to the jobs
 
 
 def _jobs(workflow) -> list[Job]:
