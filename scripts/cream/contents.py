@@ -41,7 +41,7 @@ def file_digests(path: Path) -> dict:
     kind, digest = KINDS.get(path.suffix, "file"), file_digest(path)
     try:
         content = content_digest(path, kind)
-    except (ValueError, UnicodeDecodeError):
+    except Exception:  # a damaged file breaks its reader in any way
         kind, content = "file", None
     return {"kind": kind, "bytes": path.stat().st_size, "file": digest, "content": content or digest}
 

@@ -76,6 +76,9 @@ def _unrecorded_inputs(ledger: Ledger, record: Record) -> Iterator[tuple[Path, _
             yield place, _Told(name, digest, outside=True)
         elif "manifest" in digest:
             yield manifest_path(place), _Told(f"{name}.json", digest["manifest"], outside=True)
+        else:
+            for file, content in digest.items():
+                yield place / file, _Told(f"{name}/{file}", content, content, outside=True)
 
 
 def _kept_code_of(ledger: Ledger, record: Record) -> Iterator[tuple[Path, _Told]]:
@@ -151,7 +154,7 @@ def _bytes(expected: dict[Path, _Told]) -> Iterator[Finding]:
         digest = found[place]
         if isinstance(digest, Finding):
             yield _unread(told, digest)
-        elif digest != told.digest:
+        elif digest != told.digest and not (told.outside and _same_content(place, told)):
             yield Finding(DIFFERS, told.name, _changed(place, told))
 
 
@@ -164,9 +167,13 @@ def _unread(told: _Told, finding: Finding) -> Finding:
 def _changed(place: Path, told: _Told) -> str:
     if told.outside:
         return "is another than the one that was read: put it back, or run again"
-    if told.content is not None and told.content != told.digest and file_digests(place)["content"] == told.content:
+    if _same_content(place, told):
         return "has other bytes than its record says, with the same content"
     return "is not what its record says: it was changed after it was made"
+
+
+def _same_content(place: Path, told: _Told) -> bool:
+    return told.content is not None and file_digests(place)["content"] == told.content
 
 
 def _unnamed(ledger: Ledger, named: set[Path]) -> Iterator[Finding]:
