@@ -68,7 +68,7 @@ def test_a_copy_is_sound_in_a_fresh_clone_without_snakemakes_state(finished: Stu
     clone = Study.with_code(tmp_path / "clone")
     shutil.copytree(finished.folder / "results", tmp_path / "moved" / "elsewhere", copy_function=shutil.copy)
     # A file of the user's own is still where the study read it.
-    status, said = audited(clone, "--results", str(tmp_path / "moved" / "elsewhere"), "--plan", "studies/tiny.yaml")
+    status, said = audited(clone, "--results", str(tmp_path / "moved" / "elsewhere"))
     assert status == 0, said
 
 
@@ -184,7 +184,7 @@ def test_an_edited_record_that_was_sealed_again(study: Study) -> None:
     changed_record(path, lambda record: record["settings"].update(measure="spearman"))
     said = found(study)
     assert said.keys() == {f"results/tiny/seed1/cream/iter1/consistency.parquet{SUFFIX}"}
-    assert f"is not what {PAIRS} was made over" in next(iter(said.values())).said
+    assert "is not the record that these were made over" in next(iter(said.values())).said
 
 
 def test_an_artifact_and_its_record_changed_together(study: Study) -> None:
@@ -217,6 +217,17 @@ def test_a_comment_is_no_other_code(study: Study) -> None:
     helper = study.folder / "scripts/cream/loss.py"
     helper.write_text(helper.read_text() + "\n# Something\n")
     assert audited(study)[0] == 0
+
+
+def test_an_upgraded_package_names_the_stages_that_use_it(study: Study, tmp_path: Path) -> None:
+    info = tmp_path / "packages" / "scipy-99.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scipy\nVersion: 99.0\n")
+    (info / "RECORD").write_text("scipy/__init__.py,,\n")
+    status, said = audited(study, PYTHONPATH=str(tmp_path / "packages"))
+    assert status == 3
+    stages = re.findall(r"(\w+) had other packages: .*scipy \S+, now 99.0", said)
+    assert "measure_consistency" in stages and "sample_responses" not in stages
 
 
 def test_another_lock(study: Study) -> None:

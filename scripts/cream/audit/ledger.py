@@ -134,9 +134,7 @@ class Ledger:
     def in_order(self) -> list[Record]:
         """All records, inputs before what was made from them, else by path."""
         order = {name: at for at, name in enumerate(networkx.lexicographical_topological_sort(self.graph))}
-        return sorted(
-            self.records, key=lambda record: (min((order[o] for o in record.outputs), default=0), record.path)
-        )
+        return sorted(self.records, key=lambda record: (min(map(order.get, record.outputs)), record.path))
 
     def _graph(self) -> networkx.DiGraph:
         graph = networkx.DiGraph()
@@ -162,13 +160,11 @@ class Ledger:
             return self._problem(name, "is no record of this project: remove it or restore the right one")
         if data["version"] != RECORD_VERSION:
             newer = isinstance(data["version"], int) and data["version"] > RECORD_VERSION
-            what = "newer: audit with the code that wrote it, or a later one" if newer else "older: make it again"
-            return self._problem(
-                name, f"is of version {data['version']}, this code knows {RECORD_VERSION}; it is {what}"
-            )
+            fix = "audit it with the code that wrote it, or a later one" if newer else "make what it tells of again"
+            return self._problem(name, f"is of version {data['version']}, this code knows {RECORD_VERSION}: {fix}")
         wrong = [key for key, kind in FIELDS.items() if not isinstance(data.get(key), kind)] or _wrong_entries(data)
         if wrong:
-            return self._problem(name, f"lacks {', '.join(wrong)}: it is no whole record of this project")
+            return self._problem(name, f"has no proper {', '.join(wrong)}: it is no whole record of this project")
         as_written = content == record_text(data).encode()
         self.records.append(Record(name, hashlib.sha256(content).hexdigest(), as_written, data))
         return None

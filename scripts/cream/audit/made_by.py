@@ -22,7 +22,7 @@ def code_and_environment(ledger: Ledger, records: list[Record]) -> Iterator[Find
     yield from _locks(records)
     dirty = [record for record in records if record.data.get("git", {}).get("dirty")]
     if dirty:
-        yield Finding(NOTE, _artifacts(dirty), "made from a clone with uncommitted changes; the code itself is kept")
+        yield Finding(NOTE, some_artifacts(dirty), "made with uncommitted changes; the code is kept")
 
 
 def script_of(record: Record) -> Path:
@@ -37,10 +37,10 @@ def _codes(ledger: Ledger, records: list[Record]) -> Iterator[Finding]:
     for (stage, code), group in _grouped(records, lambda record: record.data["code"]).items():
         script = script_of(group[0])
         if not script.is_file():
-            yield Finding(UNCHECKED, _artifacts(group), f"{stage}: its script is not in this clone ({script.name})")
+            yield Finding(UNCHECKED, some_artifacts(group), f"{stage}: its script is not in this clone ({script.name})")
         elif code_digest(script, engine_of(group[0])) != code:
             changed = ", ".join(changed_files(ledger, group[0])) or "what can't be told: the code of then is not kept"
-            yield Finding(DIFFERS, _artifacts(group), f"{stage} was other code when it made them: {changed}")
+            yield Finding(DIFFERS, some_artifacts(group), f"{stage} was other code when it made them: {changed}")
 
 
 def changed_files(ledger: Ledger, record: Record) -> list[str]:
@@ -76,13 +76,15 @@ def _packages(records: list[Record]) -> Iterator[Finding]:
             if then.get(name) != now.get(name)
         ]
         if changed:
-            yield Finding(DIFFERS, _artifacts(group), f"{stage} had other packages: {'; '.join(changed)}")
+            yield Finding(DIFFERS, some_artifacts(group), f"{stage} had other packages: {'; '.join(changed)}")
     minor = {version: version.rpartition(".")[0] for version in {record.data["python"] for record in records}}
     here = platform.python_version().rpartition(".")[0]
     for version, short in sorted(minor.items()):
         if short != here:
             made = [record for record in records if record.data["python"] == version]
-            yield Finding(DIFFERS, _artifacts(made), f"made with Python {version}, this is {platform.python_version()}")
+            yield Finding(
+                DIFFERS, some_artifacts(made), f"made with Python {version}, this is {platform.python_version()}"
+            )
 
 
 def _locks(records: list[Record]) -> Iterator[Finding]:
@@ -92,14 +94,14 @@ def _locks(records: list[Record]) -> Iterator[Finding]:
         groups[lock.get("file"), lock.get("sha256")].append(record)
     for (file, digest), group in groups.items():
         if file is None:
-            yield Finding(NOTE, _artifacts(group), "made in an environment without a lock of this project (make env)")
+            yield Finding(NOTE, some_artifacts(group), "made in an environment that is of no lock of this project")
         elif not (PROJECT / file).is_file():
-            yield Finding(UNCHECKED, _artifacts(group), f"made with {file}, which is not in this clone")
+            yield Finding(UNCHECKED, some_artifacts(group), f"made with {file}, which is not in this clone")
         elif file_digest(PROJECT / file) != digest:
-            yield Finding(DIFFERS, _artifacts(group), f"made with another {file} than this clone's")
+            yield Finding(DIFFERS, some_artifacts(group), f"made with another {file} than this clone's")
         off = sorted({name for record in group for name in (record.data.get("lock") or {}).get("differs") or {}})
         if off:
-            yield Finding(NOTE, _artifacts(group), f"made with other versions than {file} pins: {', '.join(off)}")
+            yield Finding(NOTE, some_artifacts(group), f"made with other versions than {file} pins: {', '.join(off)}")
 
 
 def _grouped(records: list[Record], of) -> dict[tuple, list[Record]]:
@@ -109,7 +111,7 @@ def _grouped(records: list[Record], of) -> dict[tuple, list[Record]]:
     return groups
 
 
-def _artifacts(records: list[Record]) -> str:
+def some_artifacts(records: list[Record]) -> str:
     """The first of the artifacts, and how many more."""
     names = [name for record in records for name in record.outputs]
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

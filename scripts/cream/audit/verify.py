@@ -15,7 +15,7 @@ from cream.audit.findings import DIFFERS, NOTE, UNCHECKED, Finding
 from cream.audit.harmless import harmless
 from cream.audit.hashing import hash_files
 from cream.audit.ledger import SUFFIX, Ledger, Record
-from cream.audit.made_by import code_and_environment
+from cream.audit.made_by import code_and_environment, some_artifacts
 from cream.code_kept import FOLDER as CODE
 from cream.code_kept import kept_code
 from cream.contents import file_digests, files_below
@@ -34,6 +34,7 @@ def verify(ledger: Ledger, artifact: str | None = None, files_only: bool = False
     expected |= {place: told for record in records for place, told in _kept_code_of(ledger, record)}
     findings = list(ledger.problems)
     findings += _records(ledger, records)
+    findings += _chain(ledger, records)
     findings += _folders(ledger, records)
     findings += _bytes(expected)
     if not files_only:
@@ -88,7 +89,6 @@ def _kept_code_of(ledger: Ledger, record: Record) -> Iterator[tuple[Path, _Told]
 
 def _records(ledger: Ledger, records: list[Record]) -> Iterator[Finding]:
     """Seals, and whether each job's inputs are what stands in the records of the jobs that made them."""
-    by_path = {record.path: record for record in ledger.records}
     for record in records:
         if not record.sealed:
             yield Finding(DIFFERS, record.path, "was edited after the job wrote it: its seal doesn't fit what it says")
@@ -104,8 +104,6 @@ def _records(ledger: Ledger, records: list[Record]) -> Iterator[Finding]:
                     record.outputs[0],
                     f"was made from another {name} than the one that is recorded now: make it again",
                 )
-        for name, parent in record.data["parents"].items():
-            yield from _chain(record, name, parent, by_path.get(parent["record"]))
 
 
 def _same_input(digest: str | dict, made: dict, name: str) -> bool:
@@ -117,19 +115,30 @@ def _same_input(digest: str | dict, made: dict, name: str) -> bool:
     return digest == {file: inside["content"] for file, inside in made.get("files", {}).items() if file in digest}
 
 
-def _chain(record: Record, name: str, told: dict, parent: Record | None) -> Iterator[Finding]:
+def _chain(ledger: Ledger, records: list[Record]) -> Iterator[Finding]:
+    """Whether the records that jobs were done over are still those, each told of once."""
+    by_path = {record.path: record for record in ledger.records}
+    over = defaultdict(list)
+    for record in records:
+        for told in record.data["parents"].values():
+            over[told["record"], _link(told, by_path.get(told["record"]))].append(record)
+    for (path, (kind, said)), children in over.items():
+        if kind:
+            yield Finding(kind, path, said.format(some_artifacts(children)))
+
+
+def _link(told: dict, parent: Record | None) -> tuple[str | None, str]:
+    """What is to be said of one link of the chain."""
     if parent is None:
-        yield Finding(
-            DIFFERS, record.path, f"was written over {told['record']}, which is not there (or no whole record)"
-        )
-    elif parent.digest == told["digest"]:
-        return
-    elif parent.essence == told["essence"]:
-        said = f"was written again since {record.outputs[0]} was made, by a job that did the same"
-        yield Finding(NOTE, parent.path, said)
-    else:
-        said = f"is not what {record.outputs[0]} was made over: it was edited, or {name} was made otherwise since"
-        yield Finding(DIFFERS, parent.path, said)
+        return DIFFERS, "is not there or no whole record; made over it: {}"
+    if parent.digest == told["digest"]:
+        return None, ""
+    if parent.essence == told["essence"]:
+        return NOTE, "was written again by a job that did the same, after these were made over it: {}"
+    return (
+        DIFFERS,
+        "is not the record that these were made over, it was edited or what it tells of was made otherwise since: {}",
+    )
 
 
 def _folders(ledger: Ledger, records: list[Record]) -> Iterator[Finding]:
@@ -182,12 +191,12 @@ def _unnamed(ledger: Ledger, named: set[Path]) -> Iterator[Finding]:
     left_out: dict[str, int] = defaultdict(int)
     for path in files_below(ledger.results):
         name = str(Path(RESULTS, path.relative_to(ledger.results)))
-        if path in named or name.endswith(SUFFIX) or any(parent in folders for parent in path.parents):
+        if path in named or name.endswith(SUFFIX):
             continue
         reason = harmless(name)
         if reason:
             left_out[reason] += 1
-        else:
+        elif not any(parent in folders for parent in path.parents):  # those were looked through
             yield Finding(UNCHECKED, name, "is in the results and no record tells of it")
     for reason, count in sorted(left_out.items()):
         yield Finding(NOTE, f"{count} files", f"not checked: {reason}")
