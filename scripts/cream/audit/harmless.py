@@ -12,7 +12,6 @@ from pathlib import PurePosixPath
 HARMLESS = {
     ".snakemake_timestamp": "Snakemake's mark of when it saw the folder made",
     "results/README.md": "tells of the folder, comes with the code",
-    "results/assets/*": "put there by hand, and read by no job",
     "results/logs/*": "what a job printed: times, progress, warnings",
     "results/benchmarks/*": "times and memory that Snakemake measured",
     "results/scratch/*": "unfinished work, which no stage reads as input",
@@ -25,9 +24,18 @@ HARMLESS = {
 }
 
 
+# These mustn't differ where a record tells of them; without one, nothing was made from them.
+UNREAD = {"results/assets/*": "put there by hand, and read by no job"}
+
+
 def harmless(path: str) -> str | None:
     """Why a file (`results/…`, or relative to any folder) may differ or have no record; None if it mustn't."""
     name = PurePosixPath(path).name
     return next(
         (why for pattern, why in HARMLESS.items() if fnmatchcase(path if "/" in pattern else name, pattern)), None
     )
+
+
+def unrecorded(path: str) -> str | None:
+    """Why no record tells of a file in the results; None if one should."""
+    return harmless(path) or next((why for pattern, why in UNREAD.items() if fnmatchcase(path, pattern)), None)

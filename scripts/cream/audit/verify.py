@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cream.audit.findings import DIFFERS, NOTE, UNCHECKED, Finding
-from cream.audit.harmless import harmless
+from cream.audit.harmless import harmless, unrecorded
 from cream.audit.hashing import hash_files
 from cream.audit.ledger import SUFFIX, Ledger, Record
 from cream.audit.made_by import code_and_environment, some_artifacts
@@ -193,7 +193,7 @@ def _unnamed(ledger: Ledger, named: set[Path]) -> Iterator[Finding]:
         name = str(Path(RESULTS, path.relative_to(ledger.results)))
         if path in named or name.endswith(SUFFIX):
             continue
-        reason = harmless(name)
+        reason = unrecorded(name)
         if reason:
             left_out[reason] += 1
         elif not any(parent in folders for parent in path.parents):  # those were looked through
