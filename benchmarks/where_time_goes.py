@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-PHASES = ("start", "import", "load", "work")
+PHASES = ("start", "import", "load", "record", "work")
 
 
 def by_stage(results: Path) -> dict[str, Counter]:
@@ -28,12 +28,17 @@ def table(stages: dict[str, Counter]) -> list[str]:
     """Markdown rows, the stage that takes longest first, and their sum."""
     total = sum(stages.values(), Counter())
     ordered = sorted(stages.items(), key=lambda item: -sum(item[1][name] for name in PHASES))
-    lines = ["| stage | jobs | start | import | load | work |", "|---|---|---|---|---|---|"]
+    lines = ["| stage | jobs | start | import | load | record | work |", "|---|---|---|---|---|---|---|"]
     for name, counts in [*ordered, ("**all**", total)]:
         seconds = " | ".join(f"{counts[phase]:.0f} s" for phase in PHASES)
         lines.append(f"| {name} | {counts['jobs']} | {seconds} |")
-    share = sum(total[name] for name in PHASES[:3]) / sum(total[name] for name in PHASES)
-    return [*lines, "", f"{share:.0%} of the jobs' seconds are not work."]
+    whole = sum(total[name] for name in PHASES)
+    share, records = sum(total[name] for name in PHASES[:3]) / whole, total["record"] / whole
+    return [
+        *lines,
+        "",
+        f"Starting takes {share:.0%} of the jobs' seconds, records {records:.1%} ({total['record']:.1f} s).",
+    ]
 
 
 if __name__ == "__main__":

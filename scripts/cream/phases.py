@@ -1,4 +1,5 @@
-"""Where a job's seconds go: Python's start, imports, loading a model, and the rest, which is the work."""
+"""Where a job's seconds go: Python's start, imports, loading a model, its record (inputs checked, outputs hashed), and
+the rest, which is the work."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from cream.digests import file_digest, folder_digests
 from cream.errors import UserError
 from cream.fingerprint import code_digest, code_files, stage_packages
 from cream.machine import git_state, lock_state, machine, used_gpus
-from cream.phases import phases
+from cream.phases import phase, phases
 from cream.processes import is_main_process, process_count
 from cream.promises import Promise
 
@@ -45,19 +45,23 @@ def write_record(settings: argparse.Namespace, started: float, promise: Promise,
     outputs = [path for value in given.values() for path in _paths(value, OutputPath)]
     if not outputs:
         return
-    made_from = recipe(settings)
+    with phase("record"):
+        made_from = recipe(settings)
+        facts = {
+            **made_from,
+            "lock": lock_state(made_from["packages"]),
+            "outputs": {str(path): output_digests(path) for path in outputs},
+            "parents": _parents(settings),
+            "code_files": keep_code(code_files(Path(sys.argv[0]), given.get("engine", "transformers")), outputs[0]),
+            "git": git_state(),
+            **machine(used_gpus(given.get("gpus"))),
+        }
     record = {
         "version": RECORD_VERSION,
         "command": sys.argv,
-        **made_from,
+        **facts,
         "seeds": {name: value for name, value in made_from["settings"].items() if "seed" in name},
-        "outputs": {str(path): output_digests(path) for path in outputs},
-        "parents": _parents(settings),
-        "code_files": keep_code(code_files(Path(sys.argv[0]), given.get("engine", "transformers")), outputs[0]),
-        "git": git_state(),
         "python": platform.python_version(),
-        "lock": lock_state(made_from["packages"]),
-        **machine(used_gpus(given.get("gpus"))),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
         "phases": phases(started),

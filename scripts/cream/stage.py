@@ -21,6 +21,7 @@ from cream.disks import disk_trouble
 from cream.errors import Stopped, UserError
 from cream.kept import Kept, key_of, scratch_path
 from cream.lease import DEAD, LOOK, Held, lease
+from cream.phases import phase
 from cream.processes import is_main_process, process_count
 from cream.promises import Promise, Tolerance
 from cream.records import check_inputs, manifest_path, recipe, record_path, was_made, write_record
@@ -128,7 +129,8 @@ def run(
         for output in outputs:
             _make_parent(output)
         if is_main_process():
-            check_inputs(settings)
+            with phase("record"):
+                check_inputs(settings)
         _check_gpus(settings)
         with _alone(settings, outputs) as made_by_twin:
             if not made_by_twin:
