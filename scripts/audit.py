@@ -11,6 +11,7 @@ docs/audits.md has an example of each. Exit status: 0 same or sound, 1 error, 2 
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import sys
@@ -20,7 +21,7 @@ from cream.audit.outcome import Outcome
 from cream.errors import UserError
 from cream.stage import parser
 
-COMMANDS = ("list", "verify")
+COMMANDS = ("list", "verify", "export", "sign")
 
 
 def parse():
@@ -29,7 +30,11 @@ def parse():
     for name in COMMANDS:
         module = importlib.import_module(f"cream.audit.commands.{name}")
         command = commands.add_parser(
-            name, help=module.__doc__.partition("\n")[0], description=module.__doc__, allow_abbrev=False
+            name,
+            help=module.__doc__.partition("\n")[0],
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         command.add_argument("--results", type=Path, default=Path("results"), help="the study's folder (results)")
         command.add_argument("--json", action="store_true", help="answer as JSON")
