@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import json
-import warnings
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from rocrate.model import ContextEntity
 from rocrate.rocrate import ROCrate
@@ -63,10 +64,15 @@ def build(ledger: Ledger, with_data: bool = False, author: str | None = None, li
 
 
 def write(crate: ROCrate, target: Path) -> None:
-    """Into a folder, or a zip archive where the name says so. Folders without files are part of the metadata only."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of entities without a file, which is what these are
-        (crate.write_zip if target.suffix == ".zip" else crate.write)(target)
+    """Into a folder, or a zip archive where the name says so."""
+    if target.suffix != ".zip":
+        crate.write(target)
+        return
+    crate.write_zip(target)
+    with zipfile.ZipFile(target, "a") as archive:  # rocrate writes files only, and a validator looks for the folders
+        for entity in crate.data_entities:
+            if entity.type == "Dataset":
+                archive.mkdir(unquote(entity.id))
 
 
 def copied_files(crate: ROCrate) -> int:
