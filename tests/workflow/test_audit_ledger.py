@@ -29,13 +29,17 @@ def test_inputs_come_before_what_was_made_from_them(finished: Study) -> None:
         ("outputs", {"results/a": {"files": {"b": {"file": "0"}}}}),
         ("parents", {"results/a": "0"}),
         ("code_files", {"scripts/a.py": {}}),
+        ("started", "yesterday"),
+        ("started", "2026-01-01T00:00:00"),
+        ("seconds", "1"),
+        ("seconds", float("nan")),
     ],
 )
-def test_a_record_with_wrong_entries_is_no_record(finished: Study, tmp_path: Path, part: str, wrong: dict) -> None:
+def test_a_record_with_wrong_entries_is_no_record(finished: Study, tmp_path: Path, part: str, wrong: object) -> None:
     results = tmp_path / "results"
     results.mkdir()
     record = json.loads((finished.folder / "results/data/pool/sums.parquet.record.json").read_text())
     (results / "x.record.json").write_text(json.dumps(record | {part: wrong}))
     (problem,) = Ledger(results).problems
     assert problem.what == "results/x.record.json"
-    assert problem.said == f"lacks {part}: it is no whole record of this project"
+    assert problem.said == f"has no proper {part}: it is no whole record of this project"

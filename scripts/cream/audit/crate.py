@@ -89,7 +89,7 @@ def _artifact_ids(ledger: Ledger, files: list[RecordedFile], with_data: bool) ->
 
 
 def _add_code(crate: ROCrate, ledger: Ledger, run: Run, today: dict[str, str], kept: dict[str, str]) -> None:
-    commits = sorted({str((record.data.get("git") or {}).get("commit") or "unknown") for record in ledger.records})
+    commits = sorted({str(record.data["git"].get("commit") or "unknown") for record in ledger.records})
     workflow = crate.add_workflow(
         PROJECT / "Snakefile",
         "Snakefile",

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -34,6 +36,10 @@ FIELDS = {
     "packages": dict,
     "parents": dict,
     "code_files": dict,
+    "git": dict,
+    "started": str,
+    "seconds": int | float,
+    "determinism": str,
     "seal": str,
 }
 
@@ -174,14 +180,23 @@ class Ledger:
 
 
 def _wrong_entries(data: dict) -> list[str]:
-    """Which of a record's mappings hold something else than they should."""
+    """Which of a record's entries hold something else than they should."""
     proper = {
         "outputs": lambda entry: _is_file(entry) or _is_folder(entry),
         "parents": lambda entry: isinstance(entry, dict) and {"record", "digest", "essence"} <= entry.keys(),
         "code_files": lambda entry: isinstance(entry, str),
     }
     wrong = [name for name, holds in proper.items() if not all(map(holds, data[name].values()))]
+    wrong += [] if _is_time(data["started"]) else ["started"]
+    wrong += [] if 0 <= data["seconds"] < math.inf else ["seconds"]  # NaN neither
     return wrong if data["outputs"] else [*wrong, "outputs"]
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _is_file(entry: object) -> bool:

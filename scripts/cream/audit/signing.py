@@ -42,8 +42,7 @@ def statement(ledger: Ledger) -> dict:
     digests = subjects(ledger)
     if elsewhere := _outside(digests):
         raise UserError(f"a record tells of {elsewhere[0]}, which no results folder holds: make it below {RESULTS}/")
-    states = [record.data.get("git") or {} for record in ledger.records]
-    commits = {(state.get("commit"), state.get("dirty")) for state in states}
+    commits = {(record.data["git"].get("commit"), record.data["git"].get("dirty")) for record in ledger.records}
     return {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(digests.items())],
@@ -54,7 +53,7 @@ def statement(ledger: Ledger) -> dict:
             "artifacts": len(ledger.maker),
             "files": len(digests) - len(ledger.records),
             "jobs": dict(sorted(Counter(record.stage for record in ledger.records).items())),
-            "started": min(str(record.data.get("started")) for record in ledger.records),
+            "started": min(record.data["started"] for record in ledger.records),
         },
     }
 
