@@ -1,0 +1,9 @@
+"""X"""
+
+
+def add_flags(f):
+    pass
+
+
+def run(s):
+    pass
