@@ -3,7 +3,7 @@
 snakemake --cores all                  the default study
 snakemake --cores all TARGET           one stage: assets, data, sft, sample, score, judge,
                                        consistency, pairs, train, evaluate, win_rates, tables,
-                                       report or export
+                                       report, audit or export
 snakemake --profile slurm preflight    is everything ready on this cluster? (docs/slurm.md)
 snakemake --cores all PATH             any single artifact (results/README.md)
 """
@@ -41,6 +41,7 @@ include: "rules/win_rates.smk"
 include: "rules/reward_quality.smk"
 include: "rules/tables.smk"
 include: "rules/report.smk"
+include: "rules/audit.smk"
 include: "rules/export.smk"
 include: "rules/preflight.smk"
 
@@ -60,6 +61,7 @@ localrules:
     win_rates,
     tables,
     report,
+    audit,
     export,
     preflight,
     # Tables take a second or two: not worth a job on a cluster. Fetching needs a network.
@@ -82,6 +84,7 @@ localrules:
     write_summary,
     draw_charts,
     make_report,
+    audit_page,
     export_pairs,
 
 
@@ -91,6 +94,7 @@ rule all:
         TABLES,
         SPLIT_CHECKS,
         REPORT,
+        AUDIT,
 
 
 rule assets:
@@ -159,6 +163,11 @@ rule tables:
 rule report:
     input:
         REPORT,
+
+
+rule audit:
+    input:
+        AUDIT,
 
 
 rule export:

@@ -185,6 +185,7 @@ if METHODS:
     CHARTS += ["win-rates"] if WIN_RATES else []
     CHARTS += ["response-length", "cut-off", "distinct-bigrams", "log-ratio"]
 REPORT = ["results/report/index.html"]
+AUDIT = ["results/report/audit.html"]
 
 
 def flags(**settings):

@@ -22,3 +22,11 @@ def tiny_assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     tiny.build(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def audited_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small study with real records, for audits. Tests must not change it."""
+    import audited
+
+    return audited.make(tmp_path_factory.mktemp("audited")).parent

@@ -77,8 +77,8 @@ def test_each_artifact_says_which_engine_made_it(served: Study, finished: Study,
 def test_nothing_else_is_made_again_for_an_engine(finished: Study, tmp_path: Path) -> None:
     study = finished.copy(tmp_path / "project")
     study.change("compute: {engine: {evaluate: vllm}}\n")
-    tables = {"compare_models": 1, "make_tables": 1, "draw_charts": 1, "write_summary": 1, "make_report": 1}
-    assert study.planned() == {"evaluate_model": 6, **tables}
+    tables = {"compare_models": 1, "make_tables": 1, "draw_charts": 1, "write_summary": 1}
+    assert study.planned() == {"evaluate_model": 6, **tables, "make_report": 1, "audit_page": 1}
 
 
 def test_shards_plan_their_jobs_and_give_the_same_tables(finished: Study, tmp_path: Path) -> None:

@@ -213,6 +213,7 @@ def test_a_row_added_to_a_finished_study_runs_only_its_own_jobs(study: Study, ro
         "make_tables": 1,
         "draw_charts": 1,
         "make_report": 1,
+        "audit_page": 1,
         "write_summary": 1,
         **own,
     }

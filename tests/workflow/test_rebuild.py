@@ -24,7 +24,7 @@ AFTER_FIRST_WEIGHT = {
     "measure_consistency": 2,
     "evaluate_model": 2,
 }
-FINDINGS = {"make_tables": 1, "draw_charts": 1, "write_summary": 1, "make_report": 1}
+FINDINGS = {"make_tables": 1, "draw_charts": 1, "write_summary": 1, "make_report": 1, "audit_page": 1}
 TABLES = FINDINGS | {"compare_models": 1, "measure_drift": 1, "measure_reward_quality": 1}
 
 
@@ -245,7 +245,7 @@ def test_training_code_does_not_sample_anew(study: Study) -> None:
 
 def test_page_of_the_report(study: Study) -> None:
     edit(study, "report/style.css", "1.6rem", "1.7rem")
-    assert study.planned() == {"make_report": 1}
+    assert study.planned() == {"make_report": 1, "audit_page": 1}
 
 
 def test_comment_and_docstring(study: Study) -> None:

@@ -65,7 +65,7 @@ ITEMS = [
     {"id": 4, "subset": "long", "prompt": "3 + 4 = ?", "chosen": "red " * 400, "rejected": "red"},
 ]
 # M0, M1, and M2 and M3 of two methods.
-BENCH_JOBS = {"score_reward_bench": 6, "measure_reward_quality": 1, "make_report": 1}
+BENCH_JOBS = {"score_reward_bench": 6, "measure_reward_quality": 1, "make_report": 1, "audit_page": 1}
 
 
 def test_a_reward_bench_file_is_scored_by_every_model(study: Study) -> None:

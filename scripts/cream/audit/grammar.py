@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePath
 
 from cream.paths import BASE, RESULTS, owner
 
@@ -44,6 +43,8 @@ OF_THE_STUDY = {
     r"export/models/(.+)": "the policy {0} as a folder to publish",
     r"export/datasets/(.+)": "the preference pairs {0} as a folder to publish",
 }
+# A model's splits belong to no policy.
+_SPLIT = re.compile(rf"{RESULTS}/(?P<model>[^/]+)/data/(?:sft\.|prompts/|eval/)")
 _ENDING = re.compile(r"\.(parquet|json|jsonl|csv|txt|html|svg|png)$")
 
 
@@ -68,17 +69,17 @@ def family(artifact: str) -> tuple[str, str, str, str]:
     try:
         whose = owner(artifact)
     except ValueError:
-        return "", "", "", ""
+        split = _SPLIT.match(artifact)
+        return (split["model"] if split else "", "", "", "")
     unit = "iter" if "/iter" in artifact else "M"
     return whose.model, "" if whose.seed is None else str(whose.seed), whose.method, f"{unit}{whose.iteration}"
 
 
 def short(artifact: str) -> str:
-    """An artifact's name without the folders that `family` tells of."""
+    """An artifact's name without the folders that `family` tells of, and without its ending."""
     model, _, method, unit = family(artifact)
-    if not model:
-        return artifact.removeprefix(f"{RESULTS}/")
-    return artifact.partition(f"/{method}/{unit}/")[2] or PurePath(artifact).name
+    above = f"/{method}/{unit}/" if unit else f"{RESULTS}/{model}/" if model else f"{RESULTS}/"
+    return _ENDING.sub("", artifact.partition(above)[2]) if above in artifact else artifact
 
 
 def _told(rest: str, grammar: dict[str, str]) -> str | None:

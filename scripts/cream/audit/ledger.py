@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -121,7 +122,11 @@ class Ledger:
             inside = next((str(parent) for parent in Path(name).parents if str(parent) in self.maker), None)
             if inside:
                 return inside
-        raise UserError(f"no record tells of {path}: `audit.py list` names the artifacts that have one")
+        near = get_close_matches(str(path), self.maker, n=3)
+        advice = (
+            f"nearest {'is' if len(near) == 1 else 'are'} {', '.join(near)}" if near else "`audit.py list` names them"
+        )
+        raise UserError(f"no record tells of {path}; of the artifacts that have one, {advice}")
 
     def below(self, artifact: str) -> set[str]:
         """Everything that an artifact was made from, inputs without records included."""

@@ -1,0 +1,1 @@
+"""The reproducibility answers that reviewers ask for, filled in from records alone."""
