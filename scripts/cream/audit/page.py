@@ -21,6 +21,7 @@ from cream.report.page import for_script, render
 # Told apart by sign and word, not by colour.
 SIGNS = {DIFFERS: "≠", UNCHECKED: "?", SOUND: "✓"}
 NOT_YET = "not made again yet"
+LONGEST = 2000  # letters of a command or a setting
 
 
 def page(ledger: Ledger, looks: Path) -> tuple[str, str]:
@@ -134,7 +135,10 @@ def _details(ledger: Ledger, found: Verdicts, made: dict[str, Reproduction], box
     jobs = [
         {
             "artifacts": [name for name in record.outputs if name in box.artifacts],
-            "facts": [[heading, values] for heading, values in facts(ledger, record.outputs[0])[1:]],
+            "facts": [
+                [heading, [in_a_line(value, LONGEST) for value in values]]
+                for heading, values in facts(ledger, record.outputs[0])[1:]
+            ],
         }
         for record in ledger.records
         if record.path in box.records

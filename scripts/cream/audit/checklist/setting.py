@@ -25,11 +25,13 @@ TRAININGS = ("train_sft", "train_policy")
 
 def setting(ledger: Ledger) -> Section:
     values: dict[tuple[str, str], dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
+    methods: dict[str, set[str]] = defaultdict(set)
     for record in ledger.in_order:
         method = family(record.outputs[0])[2]
+        methods[record.stage].add(method)
         for name, value in settings_that_matter(record).items():
             values[record.stage, name][method][_text(value)] = None
-    rows = [(stage, name, _distinct(by_method)) for (stage, name), by_method in values.items()]
+    rows = [(stage, name, _distinct(by_method, methods[stage])) for (stage, name), by_method in values.items()]
     return Section(
         "4. Setting and details (NeurIPS: experimental setting)",
         "Splits, hyperparameters, and how they were set?",
@@ -47,9 +49,9 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def _distinct(by_method: dict[str, dict[str, None]]) -> str:
-    """The values; by method where methods differ in them."""
-    if len({tuple(values) for values in by_method.values()}) == 1:
+def _distinct(by_method: dict[str, dict[str, None]], methods: set[str]) -> str:
+    """The values; by method where methods differ in them, or not all have one."""
+    if by_method.keys() == methods and len({tuple(values) for values in by_method.values()}) == 1:
         return _some(next(iter(by_method.values())))
     return " · ".join(f"{method or 'all'}: {_some(values)}" for method, values in by_method.items())
 
