@@ -8,6 +8,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
+# The only thing that a rule makes and no record tells of.
+AUDIT_PAGE = "results/report/audit.html"
 # Pattern → why. One without a slash is about a file's name, wherever it lies; else about the whole path.
 HARMLESS = {
     ".snakemake_timestamp": "Snakemake's mark of when it saw the folder made",
@@ -18,7 +20,7 @@ HARMLESS = {
     "results/.running": "says which Snakemake is at work",
     "results/audit/*": "audits' own: the code kept with the records, verdicts, statements",
     "results/report/index.html": "tells how long the jobs took",
-    "results/report/audit.html": "tells when what was checked",
+    AUDIT_PAGE: "tells when what was checked",
     "results/export/*/README.md": "names the commit and the machine of the making",
     "results/*/judged/*.jsonl": "an endpoint's answers as they came; its verdicts are in the table beside it",
 }

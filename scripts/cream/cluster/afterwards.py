@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cream.audit.harmless import harmless
+from cream.audit.harmless import AUDIT_PAGE
 from cream.cluster.accounting import Accounted
 from cream.cluster.jobs import Job
 from cream.report.cost import OTHER, STAGES, gpus, stage_of
@@ -27,8 +27,8 @@ class Matched:
 
 
 def match(jobs: Sequence[Job], records: Iterable[dict]) -> Matched:
-    """A record belongs to the job that makes one of its outputs. A job that leaves none by design counts nowhere."""
-    jobs = [job for job in jobs if not all(map(harmless, job.outputs))]
+    """A record belongs to the job that makes one of its outputs. The audit page's leaves none, and counts nowhere."""
+    jobs = [job for job in jobs if AUDIT_PAGE not in job.outputs]
     makers = {output: place for place, job in enumerate(jobs) for output in job.outputs}
     found: dict[int, dict] = {}
     strays = []
