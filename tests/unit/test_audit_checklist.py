@@ -12,6 +12,16 @@ import pytest
 from audited import HOSTILE, JOBS, POOL, TRAINED, audit
 from markdown_it import MarkdownIt
 
+from cream.audit.checklist.claims import claims, reproduction
+from cream.audit.checklist.compute import compute, software
+from cream.audit.checklist.material import material
+from cream.audit.checklist.missing import missing as missing_from
+from cream.audit.checklist.setting import setting, significance
+from cream.audit.described import facts
+from cream.audit.ledger import Ledger
+from cream.audit.verdicts import Verdicts
+from cream.records import record_text, seal
+
 CREAM = TRAINED["cream"]
 
 
@@ -136,3 +146,23 @@ def test_it_can_go_into_a_file_and_needs_records(study: Path, tmp_path: Path) ->
     empty.mkdir()
     done = audit(study, "checklist", "--results", str(empty))
     assert done.returncode == 1 and "holds no records" in done.stderr
+
+
+WRONG = (None, True, 3, "x", [], [3], {}, {"a": 3}, {"a": {"b": []}})
+
+
+def test_a_record_with_anything_in_it_is_named_or_told_of(study: Path) -> None:
+    """Each field in turn holds what it shouldn't; the seal fits, as of a record that somebody made so."""
+    path = study / f"{CREAM}.record.json"
+    right = json.loads(path.read_text())
+    for name in sorted(right.keys() - {"seal", "version"}):
+        for value in WRONG:
+            changed = {**right, name: value}
+            path.write_text(record_text({**changed, "seal": seal(changed)}))
+            ledger = Ledger(study / "results")
+            if not ledger.problems:
+                told = [*facts(ledger, CREAM), missing_from(ledger, Verdicts(), [])]
+                for section in (material, setting, significance, compute, software):
+                    told.append(section(ledger).markdown())
+                told += [claims(ledger, Verdicts()), reproduction(ledger, Verdicts(), [])]
+                assert all(told), (name, value)

@@ -37,9 +37,17 @@ FIELDS = {
     "packages": dict,
     "parents": dict,
     "code_files": dict,
+    "seeds": dict,
     "git": dict,
+    "lock": dict,
+    "observed": dict,
+    "gpus": list,
+    "python": str,
+    "host": str,
     "started": str,
     "seconds": int | float,
+    "peak_memory_mb": int,
+    "processes": int,
     "determinism": str,
     "seal": str,
 }
@@ -190,6 +198,8 @@ def _wrong_entries(data: dict) -> list[str]:
         "outputs": lambda entry: _is_file(entry) or _is_folder(entry),
         "parents": lambda entry: isinstance(entry, dict) and {"record", "digest", "essence"} <= entry.keys(),
         "code_files": lambda entry: isinstance(entry, str),
+        "packages": lambda entry: isinstance(entry, str),
+        "inputs": lambda entry: isinstance(entry, str | dict),
     }
     wrong = [name for name, holds in proper.items() if not all(map(holds, data[name].values()))]
     wrong += [] if _is_time(data["started"]) else ["started"]
