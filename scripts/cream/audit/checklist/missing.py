@@ -7,10 +7,9 @@ from cream.audit.checklist.section import counted, inline, of_stages
 from cream.audit.checklist.setting import training_seeds
 from cream.audit.findings import DIFFERS, UNCHECKED
 from cream.audit.ledger import Ledger
+from cream.audit.signing import STATEMENT
 from cream.audit.telling import part
 from cream.audit.verdicts import Reproduction, Verdicts
-
-STATEMENT = "audit/statement.dsse.json"
 
 
 def missing(ledger: Ledger, verdicts: Verdicts, again: list[Reproduction]) -> list[str]:
