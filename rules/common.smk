@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from cream.errors import UserError
 from cream.exports import model_name, pairs_name, selected
 from cream.fingerprint import code_digest, environment_digest
+from cream.launching import launcher
 from cream.lease import Held, lease
 from cream.methods import tables_needed
 from cream.paths import Owner, policy
@@ -238,19 +239,6 @@ def training_flags(stage, seed):
     """The flags that both kinds of training share."""
     lora = {f"lora_{name}": value for name, value in config["lora"].items()}
     return flags(**config[stage], **lora, seed=seed)
-
-
-def launcher(stage):
-    """What starts a training script: Python, or one Python per process that share every step."""
-    processes = config["compute"]["processes"][stage]
-    if processes == 1:
-        return "python"
-    # --multi_gpu starts the processes; without a GPU the stage makes them share processors.
-    # Asked to end, they have as long as the cluster gives them: torch alone would kill them after 30 seconds.
-    return (
-        f"TORCH_ELASTIC_SHUTDOWN_TIMEOUT=86400 accelerate launch --multi_gpu --num_machines 1 --num_processes {processes}"
-        " --mixed_precision no --dynamo_backend no --main_process_port 0"
-    )
 
 
 def cpus(stage):

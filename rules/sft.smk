@@ -25,7 +25,7 @@ rule train_sft:
     params:
         flags=lambda wildcards: training_flags("sft", wildcards.seed),
         run=run_flags("sft"),
-        launcher=launcher("sft"),
+        launcher=launcher(config["compute"]["processes"]["sft"]),
         made_by=made_by("train_sft.py"),
     shell:
         "{params.launcher} scripts/train_sft.py"

@@ -28,7 +28,7 @@ rule train_policy:
         flags=lambda wildcards: training_flags("train", wildcards.seed),
         loss=lambda wildcards: flags(**METHOD_TABLE[wildcards.method]["loss"]),
         run=run_flags("train"),
-        launcher=launcher("train"),
+        launcher=launcher(config["compute"]["processes"]["train"]),
         made_by=made_by("train_policy.py"),
     shell:
         "{params.launcher} scripts/train_policy.py"

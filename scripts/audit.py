@@ -21,7 +21,7 @@ from cream.audit.outcome import Outcome
 from cream.errors import UserError
 from cream.stage import parser
 
-COMMANDS = ("list", "show", "lineage", "find", "verify", "export", "sign", "checklist", "page")
+COMMANDS = ("list", "show", "lineage", "find", "verify", "reproduce", "export", "sign", "checklist", "page")
 
 
 def parse():
