@@ -12,6 +12,7 @@ from collections import Counter
 import pandas as pd
 
 from cream import stage
+from cream.cells import shard_members
 from cream.context import check_room
 from cream.promises import SAMPLED
 from cream.tables import write_table
@@ -38,6 +39,8 @@ def main(settings) -> dict:
     check_room(
         named, settings.max_new_tokens, settings.base, "lower win_rates.max_new_tokens or remove the instruction"
     )
+    mine = shard_members([prompt.place for prompt in prompts], settings.prompts_per_batch, settings.shard)
+    instructions, prompts = [instructions[i] for i in mine], [prompts[i] for i in mine]
     decoding = Decoding(0.0, 1.0, settings.max_new_tokens, settings.prompts_per_batch)
     print(f"answering {len(prompts)} instructions", flush=True)
     found = sampler.generate(prompts, decoding, stage.kept(settings))
@@ -61,5 +64,6 @@ if __name__ == "__main__":
     flags.add_argument("--max-new-tokens", type=int, required=True, help="token limit of an answer")
     flags.add_argument("--prompts-per-batch", type=int, required=True, help="instructions run together")
     flags.add_argument("--answers", type=stage.output_path, required=True, help="table to write")
+    stage.add_shard_flag(flags)
     stage.add_run_flags(flags)
     stage.run(flags, main, determinism="C", tolerance=SAMPLED)

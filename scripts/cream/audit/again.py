@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cream.audit.ledger import Ledger, Record
-from cream.audit.obstacles import gpus_needed, script_of
+from cream.audit.obstacles import script_of
 from cream.errors import UserError
 from cream.launching import launcher
 from cream.paths import RESULTS
@@ -108,7 +108,7 @@ def _environment(record: Record) -> dict[str, str]:
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "CUDA_VISIBLE_DEVICES": ",".join(here[: max(wanted, gpus_needed(record))]),
+        "CUDA_VISIBLE_DEVICES": ",".join(here[:wanted]),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     # An audit inside a job of SLURM was promised that job's GPUs, not those of the one that it does again.

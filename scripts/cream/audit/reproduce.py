@@ -12,7 +12,7 @@ from cream.audit.compare import DIVERGED, IDENTICAL, SAME_CONTENT, VERDICTS, WIT
 from cream.audit.harmless import harmless
 from cream.audit.ledger import Ledger, Record
 from cream.audit.obstacles import obstacles
-from cream.audit.sampling import Sample, compare_sample
+from cream.audit.sampling import Sample, compare_sample, draw
 from cream.audit.since import changed_since, promise_changed
 from cream.contents import artifact_digests
 from cream.promises import Tolerance
@@ -53,12 +53,26 @@ def exit_status(verdicts: list[Verdict]) -> int:
     return int(any(verdict.kept is None for verdict in verdicts))
 
 
-def reproduce(record: Record, ledger: Ledger, folder: Path, sample: Sample | None = None) -> list[Verdict]:
-    """Do the job again in `folder`, an empty one, and judge each of its outputs. Of the results nothing is touched."""
+def reproduce(record: Record, ledger: Ledger, folder: Path, prompts: int | None = None, seed: int = 1) -> list[Verdict]:
+    """Do the job again in `folder`, an empty one, and judge each of its outputs. Of the results nothing is touched.
+
+    `prompts`, `seed`: a sample of so many (sampling.py), where the stage can be sampled.
+    """
+    try:
+        return _reproduce(record, ledger, folder, prompts, seed)
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        said = [
+            f"its record can't be followed ({type(problem).__name__}: {problem}): it was edited, or is no whole one"
+        ]
+        return [_verdict(record, output, UNVERIFIABLE, None, said) for output in record.outputs]
+
+
+def _reproduce(record: Record, ledger: Ledger, folder: Path, prompts: int | None, seed: int) -> list[Verdict]:
     against = list(obstacles(record, ledger))
-    if sample is not None:
+    sample = draw(record, ledger, prompts, seed) if prompts and not against else None
+    if sample:
         gone = [output for output in record.outputs if not ledger.place(output).is_file()]
-        against += [f"{output} is gone from the results, and a sample is held against its rows" for output in gone]
+        against = [f"{output} is gone from the results, and a sample is held against its rows" for output in gone]
     if against:
         return [_verdict(record, output, UNVERIFIABLE, None, against) for output in record.outputs]
     again = done_again(record, ledger, folder, sample.flags if sample else ())

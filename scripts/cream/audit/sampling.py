@@ -2,7 +2,7 @@
 
 What runs in one batch rounds together, so a prompt gives the same numbers to the last bit only in the company that it
 had: a sample is of whole cells (cells.py). Every n-th cell is what `--shard I/N` does, so that flag is all there is to
-it: N so large that a shard holds no more cells than asked for, I drawn by the seed. Stages without the flag can't be
+it: N as large as leaves every shard the prompts asked for, I drawn by the seed. Stages without the flag can't be
 sampled and are done again whole.
 """
 
@@ -17,11 +17,12 @@ from cream.audit.compare import Comparison, compare
 from cream.audit.ledger import Ledger, Record
 from cream.promises import Tolerance
 
-# What a cell is made of, and the columns that name one in the stage's table.
+# The stages with the flag, and the columns of their tables that name what cells are made of.
 KEYS = {
     "sample_responses": ("prompt_id",),
     "score_responses": ("prompt_id",),
     "judge_responses": ("prompt_id", "response_index"),
+    "answer_instructions": ("instruction_id",),
 }
 
 
@@ -38,7 +39,8 @@ def draw(record: Record, ledger: Ledger, prompts: int, seed: int) -> Sample | No
     if record.stage not in KEYS:
         return None
     size = record.data["settings"]["prompts_per_batch"]
-    cells = -(-_prompts(record, ledger) // size)
+    total = _prompts(record, ledger)
+    cells = -(-total // size)
     shards = cells // -(-prompts // size)
     if shards < 2:
         return None
@@ -46,7 +48,7 @@ def draw(record: Record, ledger: Ledger, prompts: int, seed: int) -> Sample | No
     # A job that did shard i of n had cells i, i + n, …; every shards-th of those is again a shard.
     number, count = record.data["settings"]["shard"]
     flags = ("--shard", f"{number + count * (mine - 1)}/{count * shards}")
-    return Sample(flags, f"shard {mine} of {shards}, about {cells / shards * size:.0f} of {cells * size} prompts")
+    return Sample(flags, f"shard {mine} of {shards}, about {total / shards:.0f} of {total} prompts")
 
 
 def _prompts(record: Record, ledger: Ledger) -> int:
@@ -54,6 +56,8 @@ def _prompts(record: Record, ledger: Ledger) -> int:
     observed, settings = record.data["observed"], record.data["settings"]
     if record.stage == "sample_responses":
         return observed["responses"] // settings["responses"]
+    if record.stage == "answer_instructions":
+        return observed["answers"]
     if record.stage == "judge_responses":  # each response is asked about by itself
         from cream.judging import TOO_LONG
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -42,18 +43,20 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
 
 def run(settings: argparse.Namespace) -> Outcome:
     from cream.audit.reproduce import exit_status, reproduce
-    from cream.audit.sampling import draw
 
     if settings.sample is not None and settings.sample < 1:
         raise UserError(f"--sample {settings.sample} is no number of prompts: name 1 or more")
+    # Asked to end, it ends the job that it is doing again, and removes what that has made.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     ledger = Ledger(settings.results)
+    if settings.scratch and settings.scratch.resolve().is_relative_to(settings.results.resolve()):
+        raise UserError(f"{settings.scratch} is inside the results, which an audit leaves as they are: name another")
     records, verdicts = _asked(settings, ledger), []
     with _scratch(settings.scratch) as scratch:
         for at, record in enumerate(records, start=1):
             print(f"{at} of {len(records)}: {record.stage} {visible(record.outputs[0])}", file=sys.stderr, flush=True)
-            sample = draw(record, ledger, settings.sample, settings.seed) if settings.sample else None
             with _folder(record, scratch, keep=settings.scratch is not None) as folder:
-                verdicts += reproduce(record, ledger, folder, sample)
+                verdicts += reproduce(record, ledger, folder, settings.sample, settings.seed)
             if settings.save:
                 _save(settings.save, [verdict.data for verdict in verdicts])
     counts = Counter(verdict.verdict for verdict in verdicts)
