@@ -17,11 +17,11 @@ from cream.records import manifest_path
 def obstacles(record: Record, ledger: Ledger) -> Iterator[str]:
     """A sentence each. None: the job can be done again from the very inputs that it had."""
     if not script_of(record).is_file():
-        yield f"this code has no scripts/{record.stage}.py: audit with the code that made it"
+        yield f"this code has no scripts/{script_of(record).name}: audit with the code that made it"
     yield from _changed_inputs(record, ledger)
     yield from _network(record)
     if record.data["settings"].get("engine") == "vllm" and importlib.util.find_spec("vllm") is None:
-        yield "it ran on vLLM, which is not installed here: install envs/cuda.lock"
+        yield "it ran on vLLM, which is not installed here: install what envs/ locks"
     needed, found = gpus_needed(record), len(gpus_here()) if gpus_needed(record) else 0
     if found < needed:
         yield f"it ran on {needed} GPU{'s' * (needed > 1)}, here {'is none' if not found else f'are {found}'}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cream.audit.again import Again, done_again
 from cream.audit.compare import DIVERGED, IDENTICAL, SAME_CONTENT, VERDICTS, WITHIN_TOLERANCE, Comparison, compare
+from cream.audit.differences import values
 from cream.audit.harmless import harmless
 from cream.audit.ledger import Ledger, Record
 from cream.audit.obstacles import obstacles
@@ -89,6 +90,8 @@ def _judged(record: Record, ledger: Ledger, again: Again, output: str, sample: S
     since = changed_since(record, again.record)
     verdict, said = (DIVERGED, [*lies, *found.said]) if lies else (found.verdict, found.said)
     kept = verdict in (IDENTICAL, SAME_CONTENT)
+    if not kept and not sample:
+        said = [*said, *_other_observations(record, again)]
     why = harmless(output)
     if verdict == WITHIN_TOLERANCE and since:
         kept = True
@@ -164,3 +167,11 @@ def _other_settings(record: Record, again: Again) -> list[str]:
         for name in sorted({*then, *now})
         if then.get(name) != now.get(name) and name != "shard"
     ]
+
+
+def _other_observations(record: Record, again: Again) -> list[str]:
+    """Where the job itself counted or measured something else, as a training its losses."""
+    found = list(values.apart(again.record["observed"], record.data["observed"]))
+    if not found:
+        return []
+    return [f"the job observed something else in {len(found)} values; {values.sentence(found[0], NAMES)}"]

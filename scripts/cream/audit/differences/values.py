@@ -48,7 +48,7 @@ def differences(ours: Path, theirs: Path, tolerance: Tolerance | None, names: tu
     largest = max((size for size in sizes if size[0] == size[0]), default=None)
     metrics = [entry for entry in found if entry[0].startswith("metrics.")]
     told = [*metrics[:LISTED], *(entry for entry in found[:1] if entry not in metrics)]
-    said = [_sentence(entry, names) for entry in told]
+    said = [sentence(entry, names) for entry in told]
     said.append(f"{len(found)} of {total} values differ")
     if largest:
         said.append(f"the largest difference of two numbers is {largest[0]:.6g}, at {shown(largest[1])[1:-1]}")
@@ -66,7 +66,8 @@ def differences(ours: Path, theirs: Path, tolerance: Tolerance | None, names: tu
     )
 
 
-def _sentence(entry: tuple[str, object, object], names: tuple[str, str]) -> str:
+def sentence(entry: tuple[str, object, object], names: tuple[str, str]) -> str:
+    """One entry of `apart` in words."""
     path, *values = entry
     told = ", ".join(f"{_told(value)} {name}" for value, name in zip(values, names, strict=True))
     return f"{shown(path)[1:-1] or 'the whole document'}: {told}"
