@@ -49,10 +49,10 @@ def main() -> None:
         for _ in range(asked.runs):
             for name, way in WAYS.items():
                 times[name].append(timed(way, paths))
+                print(f"{name}: {times[name][-1][0]:.1f} s", file=sys.stderr, flush=True)
         check(paths)
-    print(
-        f"Machine: {machine()}; {CORES} cores, load {os.getloadavg()[0]:.1f}. {needed / 1e9:g} GB, {asked.runs} runs."
-    )
+    load = f"load {os.getloadavg()[0]:.1f} at the end"
+    print(f"Machine: {machine(False)['cpu']}, {CORES} cores, {load}. {needed / 1e9:g} GB, {asked.runs} runs.")
     print("\n".join(table(times, needed)))
 
 
