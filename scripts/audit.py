@@ -21,7 +21,9 @@ from cream.audit.outcome import Outcome
 from cream.errors import UserError
 from cream.stage import parser
 
-COMMANDS = ("list", "show", "lineage", "find", "verify", "reproduce", "export", "sign", "checklist", "page")
+COMMANDS = ("list", "show", "lineage", "find", "verify", "reproduce", "explain", "diff", "export", "sign")
+COMMANDS += ("checklist", "page")
+OF_TWO = ("explain", "diff")  # these are told two folders
 
 
 def parse():
@@ -36,7 +38,8 @@ def parse():
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        command.add_argument("--results", type=Path, default=Path("results"), help="the study's folder (results)")
+        if name not in OF_TWO:
+            command.add_argument("--results", type=Path, default=Path("results"), help="the study's folder (results)")
         command.add_argument("--json", action="store_true", help="answer as JSON")
         module.add_flags(command)
         command.set_defaults(run=module.run)
