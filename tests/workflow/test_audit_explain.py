@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -104,11 +105,12 @@ def test_a_library_version(finished: Study, study: Study, tmp_path: Path) -> Non
     installed = Path(importlib.util.find_spec("reasoning_gym").origin).parent
     copy = tmp_path / "packages" / "reasoning_gym"
     shutil.copytree(installed, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    (info,) = installed.parent.glob("reasoning_gym-*.dist-info")
-    shutil.copytree(info, copy.with_name("reasoning_gym-99.0.dist-info"))
-    metadata = copy.with_name("reasoning_gym-99.0.dist-info") / "METADATA"
-    version = info.name.split("-")[1].removesuffix(".dist-info")
-    metadata.write_text(metadata.read_text().replace(f"Version: {version}", "Version: 99.0", 1))
+    version = metadata.version("reasoning-gym")
+    info = copy.with_name("reasoning_gym-99.0.dist-info")
+    shutil.copytree(installed.with_name(f"reasoning_gym-{version}.dist-info"), info)
+    facts = (info / "METADATA").read_text()
+    assert f"\nVersion: {version}\n" in facts
+    (info / "METADATA").write_text(facts.replace(f"\nVersion: {version}\n", "\nVersion: 99.0\n"))
     sums = copy / "arithmetic/chain_sum.py"
     text = sums.read_text()
     assert 'rng.choice(["+", "-"])' in text
@@ -128,7 +130,7 @@ def test_the_first_prompt_and_token_that_differ(finished: Study, study: Study) -
     name = f"{RUN}/sft/M1/samples.parquet"
     study.run(name)
     said, _ = explained(finished, study, name)
-    assert only_cause(said)[1:] == ("settings", "temperature 1.0 → 1.4")
+    assert only_cause(said)[1:] == ("settings", "temperature 0.8 → 1.4")
     ours, theirs = (
         pd.read_parquet(each.folder / name).set_index(["prompt_id", "response_index"])["response_ids"]
         for each in (finished, study)

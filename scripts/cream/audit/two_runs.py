@@ -7,10 +7,11 @@ from pathlib import Path
 
 from cream.audit.findings import DIFFERS, NOTE, Finding
 from cream.audit.harmless import harmless
+from cream.audit.hashing import hash_files
 from cream.audit.ledger import Ledger, Record
-from cream.audit.pairing import Pair, content
+from cream.audit.pairing import Pair
 from cream.audit.partings import Partings
-from cream.contents import artifact_digests
+from cream.contents import files_below
 from cream.errors import UserError
 from cream.kept import results_of
 from cream.paths import RESULTS
@@ -61,13 +62,16 @@ def _as_it_lies(whose: str, ledger: Ledger, record: Record, artifact: str) -> li
     place = ledger.place(artifact)
     if not place.exists():
         return [Finding(NOTE, f"{whose}{artifact}", "is gone, its record is still there")]
-    if _counted(artifact, artifact_digests(place)) != content(record.data["outputs"][artifact]):
+    entry = record.data["outputs"][artifact]
+    told = {name: digests["file"] for name, digests in entry.get("files", {".": entry}).items()}
+    files = files_below(place) if place.is_dir() else [place]
+    names = {path: str(path.relative_to(place)) for path in files}
+    found = {names[path]: digest for path, digest in hash_files(files).items()}
+    unread = [answer for answer in found.values() if isinstance(answer, Finding)]
+    if unread:
+        return [Finding(answer.kind, f"{whose}{answer.what}", answer.said) for answer in unread]
+    # Snakemake's mark in a folder, for example.
+    added = [name for name in found if name not in told and harmless(f"{artifact}/{name}")]
+    if told != {name: digest for name, digest in found.items() if name not in added}:
         return [Finding(DIFFERS, f"{whose}{artifact}", "isn't what its record says any more: verify it first")]
     return []
-
-
-def _counted(artifact: str, entry: dict) -> object:
-    """The content of an artifact, files of a folder that no record tells of left out."""
-    if "files" not in entry:
-        return content(entry)
-    return {name: digest for name, digest in content(entry).items() if not harmless(f"{artifact}/{name}")}
