@@ -121,8 +121,6 @@ def test_a_library_version(finished: Study, study: Study, tmp_path: Path) -> Non
     assert only_cause(said) == (pools[1], "environment", f"reasoning-gym {version} → 99.0")
     # The same version made the same of another task.
     assert said["partings"][0]["causes"][0]["same_in_spite"] == 1
-    status, same, _ = asked(finished, "explain", finished.folder / pools[0], study.folder / pools[0])
-    assert (status, same["same"]) == (0, True)
 
 
 def test_the_first_prompt_and_token_that_differ(finished: Study, study: Study) -> None:
@@ -196,6 +194,29 @@ def test_the_same(finished: Study, study: Study) -> None:
     assert lines == [f"They are the same: {MODEL}"]
     status, said, lines = asked(study, "diff", finished.folder, study.folder / "results")
     assert (status, said["same"], len(lines)) == (0, True, 1)
+
+
+def test_a_page_that_tells_of_times_may_differ(finished: Study, study: Study) -> None:
+    page = "results/report/index.html"
+    with (study.folder / page).open("a") as file:
+        file.write("<!-- later -->")
+    forge(study, page, {"cpu": "Another CPU"})
+    status, said, lines = asked(study, "explain", finished.folder / page, study.folder / page)
+    assert (status, said["same"], [pair["ours"] for pair in said["may_differ"]]) == (0, True, [page])
+    assert lines == [
+        f"They differ in nothing that counts: {page}",
+        f"{page} differs, as it may: it tells how long the jobs took",
+    ]
+
+
+def test_a_difference_without_any_effect(finished: Study, study: Study) -> None:
+    edit(study, "scripts/cream/pairs.py", "len(candidates) < 2", "len(candidates) <= 1")
+    study.run(PAIRS)
+    status, said, lines = asked(study, "diff", finished.folder, study.folder)
+    assert (status, said["differ"]) == (0, [])
+    edited = "scripts/cream/pairs.py: _reason_to_leave_out"
+    assert said["without_effect"] == [{"kind": "code", "said": edited, "artifacts": 1}]
+    assert lines[1:] == [f"Without effect: code: {edited}, at 1 artifact"]
 
 
 def test_an_artifact_changed_behind_its_record(finished: Study, study: Study) -> None:

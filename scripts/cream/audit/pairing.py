@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import NamedTuple
 
+from cream.audit.harmless import harmless
 from cream.audit.ledger import Ledger, Record
 from cream.errors import UserError
 
@@ -68,10 +69,9 @@ class Pairing:
         return found
 
     def same(self, pair: Pair) -> bool:
-        """Whether the records say that the two have the same content."""
-        entries = (record.data["outputs"][name] for record, name in zip(self.records(pair), pair, strict=True))
-        ours, theirs = map(content, entries)
-        return ours == theirs
+        """Whether the records say that the two have the same content, files that may differ left out."""
+        ours, theirs = self.records(pair)
+        return _content(ours, pair.ours) == _content(theirs, pair.theirs)
 
 
 def same_names(ours: Ledger, theirs: Ledger) -> list[Pair]:
@@ -79,11 +79,13 @@ def same_names(ours: Ledger, theirs: Ledger) -> list[Pair]:
     return [Pair(name, name) for name in ours.maker if name in theirs.maker]
 
 
-def content(entry: dict) -> object:
+def _content(record: Record, artifact: str) -> object:
     """What a record says of an artifact's content: a digest, or one for each file of a folder."""
-    if "files" in entry:
-        return {name: digests["content"] for name, digests in entry["files"].items()}
-    return entry["content"]
+    entry = record.data["outputs"][artifact]
+    if "files" not in entry:
+        return entry["content"]
+    files = entry["files"].items()
+    return {name: digests["content"] for name, digests in files if not harmless(f"{artifact}/{name}")}
 
 
 def check_kinds(ours: Ledger, theirs: Ledger, pair: Pair) -> None:

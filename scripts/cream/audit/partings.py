@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cream.audit.cause import HARDWARE, KINDS, SEED, SETTINGS, Cause, Job
 from cream.audit.causes import causes, none_recorded, uncounted
+from cream.audit.harmless import harmless
 from cream.audit.pairing import Pair, Pairing
 
 
@@ -32,8 +33,9 @@ class Parting:
 class Partings:
     """Of two runs, or of two artifacts: those `asked` about and all that they were made from.
 
-    `differing`, `same`: the pairs, in order of making. `roots`: where they part, in that order. `further`: causes at
-    artifacts that differ already by what they were made from, with those artifacts.
+    `differing`, `same`: the pairs, in order of making; `may_differ`: those whose difference says nothing. `roots`:
+    where they part, in that order. `further`: causes at artifacts that differ already by what they were made from,
+    with those artifacts.
     """
 
     def __init__(self, pairing: Pairing, asked: Pair | None = None):
@@ -42,7 +44,8 @@ class Partings:
             pairing.pairs if asked is None else [pair for pair in pairing.pairs if pair in pairing.under(asked)]
         )
         self.same = [pair for pair in self.pairs if pairing.same(pair)]
-        self.differing = [pair for pair in self.pairs if not pairing.same(pair)]
+        self.differing = [pair for pair in self.pairs if not (pairing.same(pair) or harmless(pair.ours))]
+        self.may_differ = [pair for pair in self.pairs if not pairing.same(pair) and harmless(pair.ours)]
         # Every artifact of the two runs bears witness, whatever was asked about.
         self._in_spite = Counter(
             self._key(pair, cause)
@@ -53,6 +56,7 @@ class Partings:
         apart = set(self.differing)
         roots = [pair for pair in self.differing if apart.isdisjoint(pairing.below(pair))]
         self.roots = [self._parting(pairs) for pairs in self._by_job(roots)]
+        self.without_effect = self._without_effect()
         self.further = self._further([pair for pair in self.differing if pair not in set(roots)])
 
     def made_from(self, pair: Pair) -> list[Pair]:
@@ -88,6 +92,14 @@ class Partings:
         ranked = [Ranked(cause, self._in_spite[self._key(pairs[0], cause)]) for cause in found]
         ranked.sort(key=lambda each: (each.in_spite > 0, KINDS.index(each.cause.kind)))
         return Parting(pairs, ours.record.stage, ranked, uncounted(ours, theirs))
+
+    def _without_effect(self) -> dict[tuple[str, str], int]:
+        """Kind and words of recorded differences that stand between no two artifacts that differ → at how many."""
+        found: Counter = Counter()
+        for (_, *cause), count in self._in_spite.items():
+            found[tuple(cause)] += count
+        told = {(cause.kind, cause.said) for pair in self.differing for cause in self._causes(pair)}
+        return {cause: count for cause, count in found.items() if cause not in told}
 
     def _further(self, pairs: list[Pair]) -> dict[Cause, list[Pair]]:
         told = {self._key(parting.pairs[0], ranked.cause)[1:] for parting in self.roots for ranked in parting.causes}

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from cream.audit.cause import Cause
 from cream.audit.compare import Comparison, compare
 from cream.audit.findings import Finding
+from cream.audit.harmless import harmless
 from cream.audit.pairing import Pair, Pairing
 from cream.audit.partings import Parting, Partings, Ranked
 from cream.plain_text import visible
@@ -72,6 +73,18 @@ def also_lines(partings: list[Parting]) -> list[str]:
 
 def listed(word: str, names: Iterable[object]) -> list[str]:
     return _cut([f"  {word:<8}{name}" for name in names], LISTED, "  ")
+
+
+def without_effect_lines(partings: Partings) -> list[str]:
+    lines = [
+        f"Without effect: {kind}: {said}, at {numbered(count, 'artifact')}"
+        for (kind, said), count in partings.without_effect.items()
+    ]
+    return _cut(lines, LISTED)
+
+
+def may_differ_lines(partings: Partings) -> list[str]:
+    return [f"{pair} differs, as it may: it {harmless(pair.ours)}" for pair in partings.may_differ]
 
 
 def note_lines(notes: list[Finding]) -> list[str]:

@@ -49,8 +49,12 @@ def run(settings: argparse.Namespace) -> Outcome:
         "same": not partings.differing and not any(alone),
         "partings": roots,
         "further": told.further_data(partings),
+        "without_effect": [
+            {"kind": kind, "said": said, "artifacts": count} for (kind, said), count in partings.without_effect.items()
+        ],
         "differ": [pair._asdict() for pair in partings.differing],
         "are_the_same": [pair._asdict() for pair in partings.same],
+        "may_differ": [pair._asdict() for pair in partings.may_differ],
         "only_ours": alone[0],
         "only_theirs": alone[1],
         "tables": {pair.ours: told.difference_data(found) for pair, found in metrics.items()},
@@ -71,4 +75,6 @@ def run(settings: argparse.Namespace) -> Outcome:
     if metrics:
         lines.append("Tables that differ:")
         lines += [f"  {pair.ours}: {found.said[0]}" for pair, found in metrics.items()]
-    return Outcome(data, [*lines, *told.note_lines(notes)], exit_status(notes) if data["same"] else 3)
+    lines += told.without_effect_lines(partings)
+    lines += [*told.may_differ_lines(partings), *told.note_lines(notes)]
+    return Outcome(data, lines, exit_status(notes) if data["same"] else 3)

@@ -31,7 +31,8 @@ def run(settings: argparse.Namespace) -> Outcome:
     rest = [] if ours is theirs else same_names(ours, theirs)
     pairing = Pairing(ours, theirs, [asked, *rest])
     partings = Partings(pairing, asked)
-    parted = asked in partings.differing
+    # What may differ by itself is asked about for the sake of what it was made from.
+    parted = asked in partings.differing or (asked in partings.may_differ and bool(partings.differing))
     first = partings.roots[0] if parted else None
     notes = reservations(partings, [asked, *(first.pairs[:1] if first else [])])
     data = {
@@ -41,12 +42,14 @@ def run(settings: argparse.Namespace) -> Outcome:
         "further": told.further_data(partings),
         "differ": [pair._asdict() for pair in partings.differing],
         "are_the_same": [pair._asdict() for pair in partings.same],
+        "may_differ": [pair._asdict() for pair in partings.may_differ],
         "notes": [vars(note) for note in notes],
     }
     if first is None:
-        lines = [f"They are the same: {asked}"]
+        same = "They are the same" if asked in partings.same else "They differ in nothing that counts"
+        lines = [f"{same}: {asked}", *told.may_differ_lines(partings)]
         if partings.differing:
-            lines.append(f"though {len(partings.differing)} artifacts that they were made from differ:")
+            lines.append(f"though {len(partings.differing)} artifacts below them differ:")
             lines += told.listed("differ", partings.differing)
         # An unread record elsewhere takes nothing from that.
         against = [note for note in notes if note.kind == DIFFERS]
@@ -64,6 +67,7 @@ def run(settings: argparse.Namespace) -> Outcome:
         f"How far it went: of {told.numbered(len(after), 'artifact')} made from it, {len(differ)} differ",
         *told.listed("differ", differ),
         *told.listed("same", same),
+        *told.may_differ_lines(partings),
         *told.note_lines(notes),
     ]
     return Outcome({**data, "difference": told.difference_data(difference)}, lines, 3)
