@@ -40,9 +40,8 @@ class Partings:
 
     def __init__(self, pairing: Pairing, asked: Pair | None = None):
         self.pairing = pairing
-        self.pairs = (
-            pairing.pairs if asked is None else [pair for pair in pairing.pairs if pair in pairing.under(asked)]
-        )
+        inside = pairing.inputs if asked is None else pairing.under(asked)
+        self.pairs = [pair for pair in pairing.pairs if pair in inside]
         self.same = [pair for pair in self.pairs if pairing.same(pair)]
         self.differing = [pair for pair in self.pairs if not (pairing.same(pair) or harmless(pair.ours))]
         self.may_differ = [pair for pair in self.pairs if not pairing.same(pair) and harmless(pair.ours)]
