@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from projects import Study
 
-from cream.records import seal
+from cream.records import output_digests, record_text, seal
 
 RUN = "results/tiny/seed1"
 PAIRS = f"{RUN}/cream/iter1/pairs.parquet"
@@ -178,14 +178,31 @@ def test_what_only_another_machine_would_record(
     finished: Study, study: Study, recorded: dict, kind: str, cause: str
 ) -> None:
     """As if the pairs had come out otherwise there: another table under a record that says so."""
-    table = pd.read_parquet(study.folder / PAIRS)
-    table.assign(weight=np.nextafter(table["weight"], 1)).to_parquet(study.folder / PAIRS)
+    change_pairs(study)
     forge(study, PAIRS, recorded)
     said, _ = explained(finished, study, PAIRS)
     at, found, words = only_cause(said)
     assert (at, found) == (PAIRS, kind)
     assert cause in words
     assert said["notes"] == []
+
+
+def test_an_input_that_was_made_anew(finished: Study, study: Study) -> None:
+    """As if their samples had been made anew after the pairs: what the pairs were made from is gone."""
+    change_pairs(study)
+    record = json.loads((study.folder / f"{PAIRS}.record.json").read_text())
+    samples = f"{RUN}/sft/M1/samples.parquet"
+    record["inputs"][samples] = record["parents"][samples]["essence"] = "0" * 64
+    forge(study, PAIRS, {name: record[name] for name in ("inputs", "parents")})
+    said, _ = explained(finished, study, PAIRS)
+    assert only_cause(said) == (PAIRS, "data", f"{samples} was made anew after theirs had read it")
+
+
+def test_text_from_outside_is_shown_harmlessly(finished: Study, study: Study) -> None:
+    change_pairs(study)
+    forge(study, PAIRS, {"cpu": "Other\x1b[2J\nThey are the same"})
+    _, lines = explained(finished, study, PAIRS)
+    assert lines[0].endswith("→ Other\\u001b[2J\\nThey are the same")
 
 
 def test_the_same(finished: Study, study: Study) -> None:
@@ -297,11 +314,14 @@ def edit(study: Study, file: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
+def change_pairs(study: Study) -> None:
+    table = pd.read_parquet(study.folder / PAIRS)
+    table.assign(weight=np.nextafter(table["weight"], 1)).to_parquet(study.folder / PAIRS)
+
+
 def forge(study: Study, artifact: str, recorded: dict) -> None:
     """Have the record of an artifact say what it is now, and `recorded`, under a seal that fits."""
-    from cream.records import output_digests
-
     path = study.folder / f"{artifact}.record.json"
     record = json.loads(path.read_text()) | recorded
     record["outputs"] = {artifact: output_digests(study.folder / artifact)}
-    path.write_text(json.dumps(record | {"seal": seal(record)}, indent=2) + "\n")
+    path.write_text(record_text(record | {"seal": seal(record)}), encoding="utf-8")

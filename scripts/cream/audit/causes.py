@@ -15,7 +15,6 @@ from cream.audit.differences.values import leaves
 from cream.audit.pairing import Inputs
 from cream.errors import UserError
 from cream.paths import RESULTS
-from cream.plain_text import visible
 
 # Settings that say what the job had of the machine.
 MACHINE_SETTINGS = ("threads", "gpus")
@@ -151,5 +150,5 @@ def shown(value: object) -> str:
     """A value in a line for people."""
     if value is None:
         return "none"
-    text = visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).replace("\n", " ")
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -9,7 +9,6 @@ from pathlib import Path
 from cream.audit.cause import DATA, Cause, Job
 from cream.audit.pairing import Inputs
 from cream.digests import file_digest
-from cream.plain_text import visible
 
 BEFORE, SHOWN = 20, 120  # letters that are shown of a line: before the first that differs, and in all
 
@@ -76,4 +75,4 @@ def _around(our: str | None, their: str | None) -> tuple[str, str]:
 
 
 def _cut(line: str | None, start: int) -> str:
-    return "(no such line)" if line is None else visible(line.rstrip("\n")[start : start + SHOWN])
+    return "(no such line)" if line is None else line.rstrip("\n")[start : start + SHOWN]

@@ -40,6 +40,7 @@ class Partings:
 
     def __init__(self, pairing: Pairing, asked: Pair | None = None):
         self.pairing = pairing
+        self._found: dict[Pair, list[Cause]] = {}
         inside = pairing.inputs if asked is None else pairing.under(asked)
         self.pairs = [pair for pair in pairing.pairs if pair in inside]
         self.same = [pair for pair in self.pairs if pairing.same(pair)]
@@ -71,7 +72,9 @@ class Partings:
         return Job(self.pairing.ours, ours), Job(self.pairing.theirs, theirs)
 
     def _causes(self, pair: Pair) -> list[Cause]:
-        return causes(*self._jobs(pair), self.pairing.inputs[pair])
+        if pair not in self._found:
+            self._found[pair] = causes(*self._jobs(pair), self.pairing.inputs[pair])
+        return self._found[pair]
 
     def _key(self, pair: Pair, cause: Cause) -> tuple[str, str, str]:
         """What is the same difference at another artifact: a setting's only where the same stage has it."""

@@ -44,7 +44,7 @@ def parting_lines(pairing: Pairing, parting: Parting) -> list[str]:
     lines.append("Causes on record, the likeliest first:")
     for ranked in parting.causes[:LISTED]:
         lines.append(f"  {ranked.cause}{_in_spite(ranked) if len(parting.causes) > 1 else ''}")
-        lines += _cut([f"    {visible(line)}" for line in ranked.cause.lines], DIFF_LINES, "    ")
+        lines += _cut([f"    {line}" for line in ranked.cause.lines], DIFF_LINES, "    ")
     lines += _cut(parting.causes, LISTED, "  ")[LISTED:]
     return [*lines, *(f"  no cause: {what} ({count})" for what, count in parting.uncounted.items() if count)]
 
@@ -111,6 +111,11 @@ def difference_data(found: Comparison) -> dict:
     return {"verdict": found.verdict, "said": found.said, "data": found.data}
 
 
+def safe(lines: list[str]) -> list[str]:
+    """Names, values and texts of records and files are anybody's."""
+    return [visible(line).replace("\n", "\\n") for line in lines]
+
+
 def numbered(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
@@ -138,4 +143,4 @@ def _job(data: dict) -> str:
     """When and where a job ran, and from which commit: to find it again, no cause."""
     git = data.get("git") or {}
     commit = f", commit {git['commit'][:10]}{' with changes' if git.get('dirty') else ''}" if git.get("commit") else ""
-    return visible(f"{data['stage']}, {data.get('started', 'no time')} on {data.get('host', 'no host')}{commit}")
+    return f"{data['stage']}, {data.get('started', 'no time')} on {data.get('host', 'no host')}{commit}"

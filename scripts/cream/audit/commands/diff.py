@@ -77,4 +77,4 @@ def run(settings: argparse.Namespace) -> Outcome:
         lines += [f"  {pair.ours}: {found.said[0]}" for pair, found in metrics.items()]
     lines += told.without_effect_lines(partings)
     lines += [*told.may_differ_lines(partings), *told.note_lines(notes)]
-    return Outcome(data, lines, exit_status(notes) if data["same"] else 3)
+    return Outcome(data, told.safe(lines), exit_status(notes) if data["same"] else 3)

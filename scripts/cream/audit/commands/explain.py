@@ -53,7 +53,7 @@ def run(settings: argparse.Namespace) -> Outcome:
             lines += told.listed("differ", partings.differing)
         # An unread record elsewhere takes nothing from that.
         against = [note for note in notes if note.kind == DIFFERS]
-        return Outcome(data, [*lines, *told.note_lines(notes)], exit_status(against))
+        return Outcome(data, told.safe([*lines, *told.note_lines(notes)]), exit_status(against))
     difference = told.difference(pairing, first.pairs[0])
     after = partings.made_from(first.pairs[0])
     differ = [pair for pair in after if pair in partings.differing]
@@ -70,4 +70,4 @@ def run(settings: argparse.Namespace) -> Outcome:
         *told.may_differ_lines(partings),
         *told.note_lines(notes),
     ]
-    return Outcome({**data, "difference": told.difference_data(difference)}, lines, 3)
+    return Outcome({**data, "difference": told.difference_data(difference)}, told.safe(lines), 3)
