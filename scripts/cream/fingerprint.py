@@ -20,6 +20,9 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+# Where packages are looked for: as the process began. setuptools adds its own copies of some once it is imported, and
+# the answer must not depend on when it is asked for.
+PLACES = [*sys.path]
 
 
 # How the modules of each engine are called: a stage depends on those of the engine it runs on.
@@ -133,7 +136,8 @@ def _tree(path: Path) -> ast.Module:
 
 @cache
 def _tree_without_docstrings(path: Path) -> str:
-    return ast.dump(without_docstrings(ast.parse(path.read_text(encoding="utf-8"))))
+    # In place: who asks for the imports of the same tree doesn't miss its docstrings.
+    return ast.dump(without_docstrings(_tree(path)))
 
 
 def without_docstrings(tree: ast.Module) -> ast.Module:
@@ -163,16 +167,21 @@ def _owners(module: str) -> tuple[str, ...]:
 @cache
 def _modules() -> Mapping[str, list[str]]:
     """Every top-level module and the packages it belongs to; a fifth of a second."""
-    return metadata.packages_distributions()
+    now = sys.path[:]
+    try:
+        sys.path[:] = PLACES
+        return metadata.packages_distributions()
+    finally:
+        sys.path[:] = now
 
 
 @cache
 def _installed(name: str) -> tuple[str, tuple[str, ...]] | None:
     """Version of an installed package and the names of what it needs (extras left out)."""
-    try:
-        facts = metadata.distribution(name).read_text("METADATA") or ""
-    except metadata.PackageNotFoundError:
+    found = next(iter(metadata.distributions(name=name, path=PLACES)), None)
+    if found is None:
         return None
+    facts = found.read_text("METADATA") or ""
     # Read line by line: the standard parser takes ten times as long, and it is all of the cost.
     header = facts.split("\n\n", 1)[0].splitlines()
     version = next((line.removeprefix("Version: ") for line in header if line.startswith("Version: ")), "unknown")

@@ -324,3 +324,16 @@ def test_an_engines_packages_count_for_the_stages_that_run_on_it_alone(untouched
 
     assert moved("vllm") == set(names[:-1])
     assert moved("transformers") == set()
+
+
+def test_packages_are_the_same_whenever_they_are_asked_for(scripts: Path) -> None:
+    """setuptools puts packages of its own on the path once something imports it, and training does."""
+    later = ASK.replace(
+        "facts = {", "import setuptools\nassert any('_vendor' in place for place in sys.path)\nfacts = {", 1
+    )
+    found = []
+    for code in (ASK, later):
+        command = [sys.executable, "-c", code, str(scripts), "all", "transformers", "judge_answers.py"]
+        env = {**os.environ, "PYTHONPATH": str(scripts)}
+        found.append(json.loads(subprocess.run(command, env=env, capture_output=True, check=True).stdout)["packages"])
+    assert found[0] == found[1]
