@@ -186,7 +186,7 @@ def run(command: list[str], **environment: str) -> subprocess.Popen[str]:
 
 
 def end(process: subprocess.Popen[str], expected: int = 0) -> tuple[str, str]:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)  # longer than any load makes it: what hangs must end, too
     assert process.returncode == expected, out[-2000:] + err[-2000:]
     return out, err
 
