@@ -13,15 +13,22 @@ PLATFORM ?= cpu
 # PIP_FIND_LINKS is used if there is one, PyTorch's own index if not.
 TORCH := $(if $(filter cpu,$(PLATFORM)),$(if $(PIP_FIND_LINKS),,--extra-index-url https://download.pytorch.org/whl/cpu))
 
-.PHONY: run test faults benchmark env lock
+.PHONY: run test test-here test-slurm faults benchmark env lock
 
 run: env
 	$(BIN)/snakemake --cores all
 
+# SLURM's tests mostly wait: they run beside the others, and say at their end what they have to say.
 test: env
+	$(MAKE) --no-print-directory --jobs 2 test-here test-slurm
+
+# The longest file first, so that the others run beside it.
+test-here:
 	$(BIN)/python -m pytest -n 2 tests/test_style.py tests/unit tests/browser
-	$(BIN)/python -m pytest tests/workflow
-	$(BIN)/python -m pytest -rs tests/slurm
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/workflow/test_methods.py tests/workflow
+
+test-slurm:
+	@said=$$($(BIN)/python -m pytest -rs tests/slurm 2>&1); code=$$?; printf '%s\n' "$$said"; exit $$code
 
 faults: env
 	$(BIN)/python -m pytest -m "faults or row" --faults-table docs/faults.md tests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,15 @@ pytest_plugins = ["faults_table", "pytester"]
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1")
 # On a busy machine two threads wait for each other at every tiny product: fifteen times the seconds.
 os.environ.update(OMP_NUM_THREADS="1")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: statsmodels looks through all of it for garbage at each of its calls."""
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # at the end Python takes all apart, and its extensions look whether it did
 
 
 @pytest.fixture(scope="session")

@@ -5,17 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from projects import Study
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Study:
     """The tiny study, run from nothing to its tables. Tests must not change it: `copy` it."""
-    study = Study.with_code(tmp_path_factory.mktemp("finished") / "project")
+    own = tmp_path_factory.getbasetemp()
+    # Processes of pytest-xdist have folders of their own in a common one: whoever comes first makes it for all.
+    folder = (own if worker_id == "master" else own.parent) / "finished"
+    study, made = Study(folder / "project"), folder / "made"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not made.exists():
+            _make(study.folder)
+            made.touch()
+    return study
+
+
+def _make(folder: Path) -> None:
+    study = Study.with_code(folder)
     built = study.python("tests/tiny.py", "results/assets/tiny")
     assert built.returncode == 0, built.stderr
     study.run(PYTHONHASHSEED="1")
-    return study
 
 
 @pytest.fixture
