@@ -13,15 +13,16 @@ from projects import Study
 def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Study:
     """The tiny study, run from nothing to its tables. Tests must not change it: `copy` it."""
     own = tmp_path_factory.getbasetemp()
-    # Processes of pytest-xdist have folders of their own in a common one: whoever comes first makes it for all.
-    folder = (own if worker_id == "master" else own.parent) / "finished"
+    # Processes of pytest-xdist have folders of their own in a common one: whoever comes first makes it for all, and
+    # each has a copy, since some tests look whether it stays as it was.
+    folder = (own if worker_id == "master" else own.parent) / "made-once"
     study, made = Study(folder / "project"), folder / "made"
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "lock"):
         if not made.exists():
             _make(study.folder)
             made.touch()
-    return study
+    return study.copy(tmp_path_factory.mktemp("finished") / "project")
 
 
 def _make(folder: Path) -> None:
