@@ -7,6 +7,7 @@ import argparse
 from cream.audit.findings import exit_status
 from cream.audit.ledger import Ledger
 from cream.audit.outcome import Outcome
+from cream.plain_text import visible
 
 
 def add_flags(flags: argparse.ArgumentParser) -> None:
@@ -28,9 +29,9 @@ def run(settings: argparse.Namespace) -> Outcome:
         for output in record.outputs
     ]
     lines = [f"{row['started']}  {row['determinism']}  {row['stage']:<24}{row['artifact']}" for row in rows]
-    problems = [f"{problem.what} {problem.said}" for problem in ledger.problems]
+    lines += [f"{problem.what} {problem.said}" for problem in ledger.problems]
     return Outcome(
         {"artifacts": rows, "problems": [vars(problem) for problem in ledger.problems]},
-        [*lines, *problems, f"{len(rows)} artifacts of {len({row['stage'] for row in rows})} stages"],
+        [*map(visible, lines), f"{len(rows)} artifacts of {len({row['stage'] for row in rows})} stages"],
         exit_status(ledger.problems),
     )

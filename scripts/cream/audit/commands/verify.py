@@ -12,6 +12,7 @@ from pathlib import Path
 from cream.audit.findings import DIFFERS, NOTE, UNCHECKED, Finding, exit_status
 from cream.audit.ledger import Ledger
 from cream.audit.outcome import Outcome
+from cream.plain_text import visible
 from cream.stage import input_path
 
 MARKS = {DIFFERS: "✗ differs", UNCHECKED: "? unchecked", NOTE: "· note"}
@@ -36,16 +37,12 @@ def run(settings: argparse.Namespace) -> Outcome:
 
     ledger = Ledger(settings.results)
     artifact = ledger.name(settings.artifact) if settings.artifact else None
-    findings = verify(ledger, artifact, settings.files_only)
+    findings = _signed(settings, ledger) if settings.key else []
+    findings += verify(ledger, artifact, settings.files_only)
     if settings.plan is not None:
         from cream.audit.planned import against_plan
 
         findings += against_plan(ledger, settings.plan)
-    if settings.key:
-        from cream.audit.signing import check_statement
-
-        statement = settings.statement or settings.results / "audit/statement.dsse.json"
-        findings += check_statement(ledger, statement, settings.key)
     names = {artifact, *ledger.below(artifact)} & ledger.maker.keys() if artifact else set(ledger.maker)
     return Outcome(
         {"artifacts": len(names), "findings": [vars(finding) for finding in findings]},
@@ -54,9 +51,16 @@ def run(settings: argparse.Namespace) -> Outcome:
     )
 
 
+def _signed(settings: argparse.Namespace, ledger: Ledger) -> list[Finding]:
+    """First of all: a wrong key is told of before anything else is hashed."""
+    from cream.audit.signing import STATEMENT, check_statement
+
+    return check_statement(ledger, settings.statement or settings.results / STATEMENT, settings.key)
+
+
 def _lines(findings: list[Finding]) -> list[str]:
     ordered = sorted(findings, key=lambda finding: list(MARKS).index(finding.kind))
-    return [f"{MARKS[finding.kind]}  {finding.what}: {finding.said}" for finding in ordered]
+    return [f"{MARKS[finding.kind]}  {visible(finding.what)}: {visible(finding.said)}" for finding in ordered]
 
 
 def _summary(artifacts: int, findings: list[Finding]) -> str:
