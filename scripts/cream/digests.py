@@ -14,11 +14,8 @@ CHUNK = 1 << 20
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tensors_digest(path: Path) -> str:
@@ -27,8 +24,8 @@ def tensors_digest(path: Path) -> str:
     The file's own bytes vary from save to save when it carries metadata; its tensors don't.
     Raises `ValueError` if it is no whole safetensors file.
     """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(CHUNK))
+    with path.open("rb", buffering=0) as file:
         header, header_length = _header(file, path)
         header.pop("__metadata__", None)
         for name in sorted(header):
@@ -38,11 +35,11 @@ def tensors_digest(path: Path) -> str:
             file.seek(8 + header_length + start)
             left = end - start
             while left:
-                chunk = file.read(min(CHUNK, left))
-                if not chunk:
+                count = file.readinto(buffer[: min(CHUNK, left)])
+                if not count:
                     raise ValueError(f"{path} ends inside tensor {name}")
-                digest.update(chunk)
-                left -= len(chunk)
+                digest.update(buffer[:count])
+                left -= count
     return digest.hexdigest()
 
 

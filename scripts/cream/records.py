@@ -18,6 +18,7 @@ import time
 from functools import cache
 from pathlib import Path
 
+from cream.checked import keep_checked, state_of, was_checked
 from cream.code_kept import keep_code
 from cream.contents import artifact_digests, canonical_digest
 from cream.digests import file_digest, folder_digests
@@ -187,6 +188,9 @@ def _check_folder(folder: Path) -> None:
     manifest = manifest_path(folder)
     if not manifest.exists():
         return
+    state = state_of(folder, manifest)
+    if was_checked(folder, state):
+        return
     told = _read_json(manifest)
     try:
         found = folder_digests(folder)
@@ -199,6 +203,7 @@ def _check_folder(folder: Path) -> None:
             raise UserError(f"{folder / name} was added to a model that was made without it: remove it")
         if told[name] != found.get(name):
             raise _changed(folder / name, folder)
+    keep_checked(folder, state)
 
 
 def _read_json(path: Path) -> dict | None:

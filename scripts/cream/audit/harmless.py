@@ -18,7 +18,7 @@ HARMLESS = {
     "results/benchmarks/*": "times and memory that Snakemake measured",
     "results/scratch/*": "unfinished work, which no stage reads as input",
     "results/.running": "says which Snakemake is at work",
-    "results/audit/*": "audits' own: the code kept with the records, verdicts, statements",
+    "results/audit/*": "audits' own: the code kept with the records, what was hashed when, verdicts, statements",
     "results/report/index.html": "tells how long the jobs took",
     AUDIT_PAGE: "tells when what was checked",
     "results/export/*/README.md": "names the commit and the machine of the making",
