@@ -12,14 +12,16 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import Watched
 from playwright.sync_api import Page, expect
 
+from cream.digests import file_digest
+
 CREAM, SRLM = TRAINED["cream"], TRAINED["srlm"]
 REPRODUCED = [
     {"artifact": CREAM, "stage": "train_policy", "verdict": "DIVERGED", "determinism": "C", "kept": False}
-    | {"said": f"weights.txt {HOSTILE}", "seconds": 9.5, "host": "elsewhere", "when": "2026-11-23T10:00:00Z"},
+    | {"said": [f"weights.txt {HOSTILE}"], "seconds": 9.5, "host": "elsewhere", "when": "2026-11-23T10:00:00Z"},
     {"artifact": POOL, "stage": "build_pool", "verdict": "DIVERGED", "determinism": "B", "kept": False}
-    | {"said": "an old one", "seconds": 1.0, "host": "elsewhere", "when": "2026-11-22T10:00:00Z"},
+    | {"said": ["an old one"], "seconds": 1.0, "host": "elsewhere", "when": "2026-11-22T10:00:00Z"},
     {"artifact": POOL, "stage": "build_pool", "verdict": "IDENTICAL", "determinism": "B", "kept": True}
-    | {"said": "all bytes", "seconds": 1.0, "host": "elsewhere", "when": "2026-11-23T10:00:00Z"},
+    | {"said": ["all bytes"], "seconds": 1.0, "host": "elsewhere", "when": "2026-11-23T10:00:00Z"},
 ]
 
 
@@ -29,7 +31,8 @@ def url(audited_study: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     project = tmp_path_factory.mktemp("page") / "project"
     shutil.copytree(audited_study, project, symlinks=True)
     (project / "results/audit").mkdir(exist_ok=True)
-    (project / "results/audit/reproduced.json").write_text(json.dumps(REPRODUCED))
+    saved = [{**row, "record": file_digest(project / f"{row['artifact']}.record.json")} for row in REPRODUCED]
+    (project / "results/audit/reproduced.json").write_text(json.dumps(saved))
     (project / SRLM / "weights.txt").write_text("other")
     done = audit(project, "page")
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -107,7 +108,8 @@ def test_what_is_missing_is_said_and_what_is_there_is_not(study: Path) -> None:
     (study / "results/audit").mkdir(exist_ok=True)
     (study / "results/audit/statement.dsse.json").write_text("{}")
     verdict = {"artifact": POOL, "stage": "build_pool", "verdict": "IDENTICAL", "determinism": "B", "kept": True}
-    verdict |= {"said": "", "seconds": 1.0, "host": "elsewhere", "when": "2026-11-23T10:00:00Z"}
+    digest = hashlib.sha256((study / f"{POOL}.record.json").read_bytes()).hexdigest()
+    verdict |= {"record": digest, "said": [], "seconds": 1.0, "host": "elsewhere", "when": "2026-11-23T10:00:00Z"}
     (study / "results/audit/reproduced.json").write_text(json.dumps([verdict]))
     (study / "results/stray.txt").write_text("?")
     (study / CREAM / "weights.txt").write_text("other")

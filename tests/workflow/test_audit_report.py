@@ -35,12 +35,12 @@ def test_the_run_leaves_a_page_on_which_everything_is_sound(finished: Study) -> 
 def test_the_page_is_made_again_for_a_saved_verdict(study: Study) -> None:
     assert study.planned() == {}
     pool = "results/data/pool/colours.parquet"
-    verdict = {"artifact": pool, "stage": "build_pool", "verdict": "IDENTICAL", "determinism": "B", "kept": True}
-    verdict |= {"said": "", "seconds": 1.0, "host": "elsewhere", "when": "2026-11-23T10:00:00Z"}
-    (study.folder / "results/audit/reproduced.json").write_text(json.dumps([verdict]))
+    saved = study.python("scripts/audit.py", "reproduce", pool, "--save", "results/audit/reproduced.json")
+    assert saved.returncode == 0, saved.stderr
     assert study.planned() == {"audit_page": 1}
     study.run("audit")
-    assert "1 made again, 0 of them not as promised" in (study.folder / PAGE).read_text()
+    page = (study.folder / PAGE).read_text()
+    assert "1 made again, 0 of them not as promised" in page and "IDENTICAL, as promised" in page
     assert study.planned() == {}
 
 

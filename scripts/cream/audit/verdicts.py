@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from cream.audit.findings import DIFFERS, NOTE, UNCHECKED, Finding
 from cream.audit.ledger import SUFFIX, Ledger
@@ -80,9 +80,18 @@ def reproductions(ledger: Ledger) -> list[Reproduction]:
     if not path.exists():
         return []
     try:
-        rows = [Reproduction(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+        rows = [_reproduction(row, ledger) for row in json.loads(path.read_text(encoding="utf-8"))]
         return list({row.artifact: row for row in sorted(rows, key=lambda row: row.when)}.values())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):
         raise UserError(
             f"{path} is not what `audit.py reproduce --save` writes: remove it and save the verdicts again"
         ) from None
+
+
+def _reproduction(row: dict, ledger: Ledger) -> Reproduction:
+    """One saved verdict. It says nothing of an artifact whose record has been written anew since."""
+    told = {each.name: row[each.name] for each in fields(Reproduction)} | {"said": "; ".join(row["said"])}
+    maker = ledger.maker.get(row["artifact"])
+    if maker is None or maker.digest != row["record"]:
+        told |= {"verdict": f"{row['verdict']} before it was made anew", "kept": None}
+    return Reproduction(**told)
