@@ -7,12 +7,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["faults_table", "pytester"]
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1")
 # On a busy machine two threads wait for each other at every tiny product: fifteen times the seconds.
 os.environ.update(OMP_NUM_THREADS="1")
+
+# SLURM's tests run beside these: how long an example takes says nothing about the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_collection_finish() -> None:

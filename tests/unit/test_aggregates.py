@@ -36,14 +36,14 @@ def one_by_one(how: str, column: list[float], penalty: float) -> float:
 
 
 @pytest.mark.parametrize("how", HOWS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(members=ensembles(), penalty=st.floats(0, 3))
 def test_each_aggregate_follows_its_definition(how: str, members: np.ndarray, penalty: float) -> None:
     expected = [one_by_one(how, column, penalty) for column in members.T.tolist()]
     assert aggregate(how, members, penalty).tolist() == pytest.approx(expected, rel=1e-9, abs=1e-6, nan_ok=True)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(members=ensembles(), penalty=st.floats(0, 3))
 def test_each_aggregate_equals_numpys(members: np.ndarray, penalty: float) -> None:
     np.testing.assert_array_equal(aggregate("single", members), members[0])
@@ -55,13 +55,13 @@ def test_each_aggregate_equals_numpys(members: np.ndarray, penalty: float) -> No
 
 
 @pytest.mark.parametrize("how", HOWS)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(members=ensembles(most_members=1), penalty=st.floats(0, 100))
 def test_one_member_is_itself(how: str, members: np.ndarray, penalty: float) -> None:
     np.testing.assert_array_equal(aggregate(how, members, penalty), members[0])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(members=ensembles(), penalty=st.floats(0, 3), data=st.data())
 def test_the_order_of_the_members_does_not_count(members: np.ndarray, penalty: float, data) -> None:
     order = list(data.draw(st.permutations(range(len(members)))))
@@ -81,7 +81,7 @@ def test_worked_example() -> None:
     assert all(math.isnan(aggregate(how, members)[2]) for how in ("mean", "worst", "uwo"))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(centre=NUMBERS, spread=st.floats(0.1, 100), wider=st.floats(1.1, 5), penalty=st.floats(0.1, 3))
 def test_uwo_puts_the_response_they_disagree_on_below_the_one_they_agree_on(centre, spread, wider, penalty) -> None:
     # Three responses with the same mean; the members differ not at all, a bit, and more.
@@ -119,7 +119,7 @@ def by_numpy(values: list[float]) -> list[float]:
     return ((numbers - known.mean()) / known.std()).tolist()
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(prompts=prompts_of_rewards)
 def test_standardised_equals_plain_numpy_prompt_by_prompt(prompts: dict[str, list[float]]) -> None:
     given_ = rewards(prompts)
@@ -129,7 +129,7 @@ def test_standardised_equals_plain_numpy_prompt_by_prompt(prompts: dict[str, lis
         assert found[prompt].tolist() == pytest.approx(by_numpy(values), rel=1e-6, abs=1e-9, nan_ok=True)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(prompts=prompts_of_rewards)
 def test_standardising_keeps_each_prompts_order_and_ties(prompts: dict[str, list[float]]) -> None:
     found = standardised(rewards(prompts))
@@ -137,7 +137,7 @@ def test_standardising_keeps_each_prompts_order_and_ties(prompts: dict[str, list
         assert pd.Series(values).rank().tolist() == pytest.approx(found[prompt].rank().tolist(), nan_ok=True)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(prompts=prompts_of_rewards, data=st.data())
 def test_standardising_goes_by_key_not_by_position(prompts: dict[str, list[float]], data) -> None:
     straight = rewards(prompts)

@@ -93,7 +93,7 @@ def test_an_exact_choice_beats_the_choices_it_contains() -> None:
     assert extract_choice("Answer: Go home!", choices) == 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(index=st.integers(0, 4), before=st.text(alphabet="abc .\n", max_size=20))
 def test_any_label_after_the_marker_is_that_choice(index: int, before: str) -> None:
     assert extract_choice(f"{before}\nAnswer: ({'ABCDE'[index]}) whatever", FIVE) == index
@@ -143,7 +143,7 @@ def test_a_difference_without_spaces_does_not_make_its_second_term_negative() ->
     assert extract_number("so we are left with 50-16") == 16
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(value=st.decimals(min_value=-(10**9), max_value=10**9, places=2), noise=st.integers(0, 999))
 def test_any_number_is_read_back_with_and_without_commas(value: Decimal, noise: int) -> None:
     assert extract_number(f"I had {noise} first. Answer: {value}") == value

@@ -34,7 +34,7 @@ ROW = st.tuples(
     st.one_of(st.none(), st.lists(st.integers(-5, 5), max_size=5)),
 )
 ROWS = st.lists(ROW, min_size=1, max_size=12)
-anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 
 def columns(rows: list[tuple]) -> dict[str, list]:

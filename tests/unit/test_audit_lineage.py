@@ -187,7 +187,7 @@ def graphs(draw: st.DrawFn) -> networkx.DiGraph:
     return networkx.transitive_reduction(graph)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(graphs())
 def test_any_graph_is_drawn_without_overlap(graph: networkx.DiGraph) -> None:
     box, gap = 10.0, 2.0

@@ -47,14 +47,14 @@ def same_ends(a: list[float], b: list[float]) -> float:
     ("measure", "oracle"),
     [(kendall_tau, counted_tau_b), (spearman_rho, ranked_pearson), (top_order, same_ends)],
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(lists=two_lists())
 def test_each_measure_equals_its_definition(measure, oracle, lists) -> None:
     a, b = lists
     assert measure(a, b) == pytest.approx(oracle(a, b), abs=1e-12, nan_ok=True)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(lists=two_lists())
 def test_correlations_equal_scipys(lists) -> None:
     a, b = lists
@@ -63,7 +63,7 @@ def test_correlations_equal_scipys(lists) -> None:
         assert spearman_rho(a, b) == pytest.approx(stats.spearmanr(a, b).statistic, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(lists=two_lists())
 def test_top_order_compares_the_ends_of_scipys_ranks(lists) -> None:
     a, b = lists
@@ -73,7 +73,7 @@ def test_top_order_compares_the_ends_of_scipys_ranks(lists) -> None:
         assert top_order(a, b) == (np.array_equal(*worst) and np.array_equal(*best))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(lists=st.integers(2, 8).flatmap(lambda n: st.tuples(*[st.lists(TIED, min_size=n, max_size=n)] * 2)))
 def test_only_the_order_of_the_scores_counts(lists) -> None:
     # Strictly increasing and exact on these small whole numbers, so ties stay ties.
@@ -85,7 +85,7 @@ def test_only_the_order_of_the_scores_counts(lists) -> None:
             assert measure([increasing(x) for x in a], b) == pytest.approx(value, abs=1e-12, nan_ok=True)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(lists=two_lists())
 def test_turning_one_ranking_round_negates_and_turning_both_changes_nothing(lists) -> None:
     a, b = lists
@@ -96,7 +96,7 @@ def test_turning_one_ranking_round_negates_and_turning_both_changes_nothing(list
         assert measure(back_a, back_b) == pytest.approx(measure(a, b), abs=1e-12, nan_ok=True)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(lists=two_lists(), data=st.data())
 def test_measures_do_not_depend_on_order_or_on_which_list_comes_first(lists, data) -> None:
     a, b = lists
@@ -107,7 +107,7 @@ def test_measures_do_not_depend_on_order_or_on_which_list_comes_first(lists, dat
         assert measure(b, a) == pytest.approx(value, abs=1e-12, nan_ok=True)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(lists=two_lists())
 def test_consistency_never_leaves_zero_to_one(lists) -> None:
     for name, measure in zip(MEASURES, (kendall_tau, spearman_rho, top_order), strict=True):
@@ -115,7 +115,7 @@ def test_consistency_never_leaves_zero_to_one(lists) -> None:
         assert math.isnan(value) or 0 <= value <= 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values=st.lists(FREE, min_size=2, max_size=8, unique=True))
 def test_same_ranking_gives_one_and_reversed_gives_zero(values: list[float]) -> None:
     reversed_ = [-v for v in values]

@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
         "who": pa.struct({"name": pa.string(), "t": pa.int32()}),
     }
 )
-FEW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def digest(rows: list[dict], path: Path, **how) -> str:

@@ -44,7 +44,7 @@ def test_draws_follow_the_nucleus(temperature: float, top_p: float) -> None:
 
 
 @given(st.floats(0, 1, exclude_max=True), st.floats(0.01, 1.0))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_wide_nucleus_beyond_the_first_guess_is_exact(uniform: float, top_p: float) -> None:
     # 600 nearly equal tokens: the nucleus doesn't fit into the tokens looked at first.
     logits = torch.linspace(0, 1e-3, 600)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from peft import get_peft_model
 from safetensors.torch import load_file
@@ -212,7 +212,6 @@ def test_token_logprobs_of_any_vocabulary_are_the_plain_ones(vocabulary: int, bi
     scale=st.sampled_from([0.0, 1.0, 30.0, 1000.0]),
     seed=st.integers(0, 2**20),
 )
-@settings(deadline=None)
 @torch.no_grad()
 def test_the_block_size_changes_no_logprob(
     vocabulary: int, positions: int, block: tuple[int, int], bias: bool, scale: float, seed: int

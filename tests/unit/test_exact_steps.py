@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from training_data import pair_rows, seed_rows
@@ -27,7 +27,6 @@ PROJECT = Path(__file__).resolve().parents[2]
 # --- The learning rate ---
 
 
-@settings(deadline=None)
 @given(steps=st.integers(1, 400), warmup_ratio=st.floats(0, 0.99))
 def test_the_learning_rate_goes_up_to_the_peak_then_down_and_is_never_zero(steps: int, warmup_ratio: float) -> None:
     shares = [warm_up_then_cosine(step, steps, warmup_ratio) for step in range(steps)]
@@ -39,7 +38,6 @@ def test_the_learning_rate_goes_up_to_the_peak_then_down_and_is_never_zero(steps
     assert shares[peak:] == sorted(set(shares[peak:]), reverse=True)
 
 
-@settings(deadline=None)
 @given(warmup_ratio=st.floats(0, 0.99))
 def test_a_single_step_has_the_peak(warmup_ratio: float) -> None:
     assert warm_up_then_cosine(0, 1, warmup_ratio) == 1

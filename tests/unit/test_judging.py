@@ -187,7 +187,7 @@ wordy = st.lists(
 
 
 @given(words=wordy, finish_reason=st.sampled_from(["stop", "length"]))
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_a_vote_is_a_score_in_range_or_a_failure_with_its_reason(words: str, finish_reason: str) -> None:
     score, failure = read_vote(words, finish_reason)
     if failure:
@@ -201,13 +201,12 @@ def test_a_vote_is_a_score_in_range_or_a_failure_with_its_reason(words: str, fin
 
 
 @given(words=st.text(max_size=60).filter(lambda text: "score" not in text.lower()))
-@settings(deadline=None)
 def test_without_the_word_there_is_no_score(words: str) -> None:
     assert read_vote(words, "stop") == (None, NO_SCORE)
 
 
 @given(reasoning=wordy, points=st.integers(0, 50).map(lambda tenths: tenths / 10))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_the_last_score_wins_over_whatever_came_before(reasoning: str, points: float) -> None:
     assert read_vote(f"{reasoning}\nScore: {points}", "stop") == (points, "")
     assert read_vote(f"{reasoning}\nScore: {points}", "length") == (None, CUT)
@@ -229,7 +228,6 @@ def test_both_texts_go_into_their_slots() -> None:
 
 
 @given(prompt=st.text(max_size=20), response=st.text(max_size=20))
-@settings(deadline=None)
 def test_texts_are_taken_as_they_are(prompt: str, response: str) -> None:
     assert judge_question("<{prompt}|{response}>", prompt, response) == f"<{prompt}|{response}>"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cream.loss import PreferenceLoss
@@ -127,19 +127,16 @@ def test_dpo_is_cream_with_weight_one_to_the_last_bit(pairs: Pairs) -> None:
     )
 
 
-@settings(deadline=None)
 @given(u=margins, weight=weights)
 def test_the_gradient_of_cream_is_sigmoid_minus_weight(u: float, weight: float) -> None:
     assert at_margin("cream", u, weight)[1] == pytest.approx(1 / (1 + math.exp(-u)) - weight, abs=1e-14)
 
 
-@settings(deadline=None)
 @given(weight=weights)
 def test_cream_starts_at_log_two_for_every_weight(weight: float) -> None:
     assert at_margin("cream", 0.0, weight)[0] == pytest.approx(math.log(2), abs=1e-15)
 
 
-@settings(deadline=None)
 @given(u=margins, weight=weights)
 def test_swapping_the_pair_is_turning_the_weight_round(u: float, weight: float) -> None:
     (value, slope), (swapped, swapped_slope) = at_margin("cream", u, weight), at_margin("cream", -u, 1 - weight)
@@ -165,7 +162,6 @@ def test_a_free_margin_settles_at_the_logit_of_the_weight(weight: float) -> None
     assert BETA * chosen.item() == pytest.approx(math.log(weight / (1 - weight)), abs=1e-6)
 
 
-@settings(deadline=None)
 @given(u=margins, strength=st.floats(0, 20))
 def test_the_regularised_loss_is_cream_with_the_weight_of_lambda(u: float, strength: float) -> None:
     """DPO + λ(−log σ(u) − log σ(−u)) = (1 + 2λ)·L with C = (1 + λ)/(1 + 2λ)."""
@@ -174,14 +170,12 @@ def test_the_regularised_loss_is_cream_with_the_weight_of_lambda(u: float, stren
     assert found == pytest.approx(dpo + strength * (dpo + flipped), rel=1e-10)
 
 
-@settings(deadline=None)
 @given(weight=weights)
 def test_signed_starts_with_the_very_gradient_of_cream(weight: float) -> None:
     """(2C − 1)(σ(0) − 1) = ½ − C = σ(0) − C: the same, with no factor between them."""
     assert at_margin("signed", 0.0, weight)[1] == pytest.approx(at_margin("cream", 0.0, weight)[1], abs=1e-15)
 
 
-@settings(deadline=None)
 @given(u=margins, weight=weights)
 def test_signed_leaves_cream_as_soon_as_the_policy_moves(u: float, weight: float) -> None:
     """(2C − 1)(σ − 1) − (σ − C) = −(1 − C)(2σ − 1) = −(1 − C)·tanh(u/2): 0 only at u = 0 or C = 1."""
@@ -189,7 +183,6 @@ def test_signed_leaves_cream_as_soon_as_the_policy_moves(u: float, weight: float
     assert gap == pytest.approx(-(1 - weight) * math.tanh(u / 2), abs=1e-13)
 
 
-@settings(deadline=None)
 @given(u=margins, weight=weights)
 def test_signed_has_no_finite_optimum(u: float, weight: float) -> None:
     slope = at_margin("signed", u, weight)[1]
@@ -197,7 +190,6 @@ def test_signed_has_no_finite_optimum(u: float, weight: float) -> None:
     assert (slope != 0) == (weight != 0.5)
 
 
-@settings(deadline=None)
 @given(u=margins, epsilon=st.floats(0, 0.45))
 def test_robust_is_unbiased_under_flips(u: float, epsilon: float) -> None:
     """A share ε of the pairs is flipped: the expected loss is DPO's on the clean pair."""
@@ -209,7 +201,6 @@ def test_robust_is_unbiased_under_flips(u: float, epsilon: float) -> None:
     assert slope == pytest.approx(-1 / (1 + math.exp(u)), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(u=margins, weight=weights, max_epsilon=st.floats(0, 0.49))
 def test_robust_takes_no_epsilon_above_its_largest(u: float, weight: float, max_epsilon: float) -> None:
     expected = robust(np.float64(u), min(1 - weight, max_epsilon))
@@ -225,7 +216,6 @@ def test_robust_says_the_same_for_every_weight_below_its_bound() -> None:
     assert at_margin("robust", 2.0, 0.6) != pytest.approx(at_bound, rel=1e-3)
 
 
-@settings(deadline=None)
 @given(weight=weights, beta=st.floats(0.01, 2))
 def test_the_loss_before_the_first_step(weight: float, beta: float) -> None:
     expected = {

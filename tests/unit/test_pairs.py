@@ -97,7 +97,7 @@ rewards_of_prompts = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rewards=rewards_of_prompts, data=st.data())
 def test_shuffled_tables_give_the_same_pairs_and_each_prompt_its_own_weight(rewards, data) -> None:
     iteration = Iteration(rewards)
@@ -165,7 +165,7 @@ def test_prompts_without_a_pair_are_counted_by_reason() -> None:
     assert left_out == {TIED: 2, TOO_FEW: 2, NEGATIVE: 1}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rewards=st.dictionaries(
         st.sampled_from("abcd"),
@@ -473,7 +473,7 @@ def test_a_skipped_prompt_shifts_no_other_prompts_weight(source: str, skipped: s
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("policy", [{}, {"ties": "drop"}, {"truncated": "drop"}, {"length_penalty": 0.3}])
-@settings(deadline=None, max_examples=4)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 10_000), distinct=st.integers(1, 4), standardise=st.booleans())
 def test_a_pair_never_holds_the_same_response_twice(source, policy, seed: int, distinct: int, standardise) -> None:
     row = method(reward=source, aggregate={"how": "uwo", "models": 2, "standardise": standardise})

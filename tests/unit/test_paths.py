@@ -73,7 +73,7 @@ def test_other_paths_are_refused_by_name(path: str) -> None:
         owner(path)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     model=NAMES,
     seed=st.integers(0, 99),

@@ -27,7 +27,7 @@ def known(rewards: list[float], verdicts: list[float]) -> list[tuple[float, floa
     return [(r, v) for r, v in zip(rewards, verdicts, strict=True) if not math.isnan(r) and not math.isnan(v)]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(case=judged())
 def test_ranking_accuracy_is_the_share_of_pairs_in_order(case) -> None:
     points = total = 0.0
@@ -43,7 +43,7 @@ def test_ranking_accuracy_is_the_share_of_pairs_in_order(case) -> None:
     assert accuracy == pytest.approx(points / total if total else math.nan, nan_ok=True)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(case=judged())
 def test_ranking_accuracy_is_the_area_under_the_curve(case) -> None:
     # Mann-Whitney's U of the right responses over all (right, wrong) pairs.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cream.errors import UserError
@@ -54,7 +54,6 @@ def test_a_prompt_may_be_turns(tmp_path: Path, kind: str) -> None:
 
 
 @given(st.lists(st.tuples(TEXT.filter(str.strip), TEXT, TEXT).filter(lambda row: row[1] != row[2]), min_size=1))
-@settings(deadline=None)
 def test_any_text_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple]) -> None:
     """Also line ends that are not the newline, and empty answers."""
     folder = tmp_path_factory.mktemp("texts")

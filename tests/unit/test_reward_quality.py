@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rankings import counted_tau_b
 
@@ -34,7 +34,6 @@ def values(measured: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 @given(PROMPTS)
-@settings(deadline=None)
 def test_accuracy_and_tau_are_those_counted_by_hand(prompts: list[list[tuple[float, float]]]) -> None:
     measured = of_samples(responses(prompts))
     for at, pairs in enumerate(prompts):
@@ -52,7 +51,6 @@ def test_accuracy_and_tau_are_those_counted_by_hand(prompts: list[list[tuple[flo
 
 
 @given(st.lists(st.booleans(), min_size=2, max_size=8), st.randoms())
-@settings(deadline=None)
 def test_without_tied_scores_tau_follows_from_accuracy(right: list[bool], chance) -> None:
     """τ-b = (2·accuracy − 1)·√(right·wrong / pairs): against right and wrong it says how many there are of each."""
     scores = chance.sample(range(100), len(right))

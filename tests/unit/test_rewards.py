@@ -180,7 +180,7 @@ def test_judges_give_the_mean_of_their_valid_votes_with_equal_responses_pooled()
     assert found["q", 0] == found["q", 2] == pytest.approx(sum(tables.votes[2]["q", 2]) / 3)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     votes=st.lists(
         st.lists(st.integers(0, 10).map(lambda half: half / 2) | st.just(math.nan), min_size=3, max_size=3),
@@ -371,7 +371,7 @@ def test_the_first_round_compares_with_m0_by_likelihood_per_token() -> None:
     assert compute_reward(raw, method(), 1, 1).tolist() == [0, 0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     rows=st.lists(st.tuples(*[st.floats(-1e4, 0, allow_nan=False)] * 2, st.integers(1, 500)), min_size=1, max_size=8)
 )
@@ -467,7 +467,7 @@ def test_inputs_are_left_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 1000), order=st.integers(0, 1000))
 def test_rows_in_any_order_give_each_response_its_own_reward(source: str, seed: int, order: int) -> None:
     row = method(reward=source, consistency={"against": "base"})

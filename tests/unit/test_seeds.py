@@ -46,7 +46,7 @@ def test_the_requests_of_a_large_study_do_not_collide() -> None:
     assert len(seeds) == 3 * 3 * 200 * 5
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(run=st.integers(0, 10**6), t=st.integers(1, 9), prompt=texts, index=st.integers(0, 99))
 def test_seeds_fit_64_bits_and_repeat(run: int, t: int, prompt: str, index: int) -> None:
     seed = request_seed(run, t, prompt, index)
@@ -54,7 +54,7 @@ def test_seeds_fit_64_bits_and_repeat(run: int, t: int, prompt: str, index: int)
     assert seed == request_seed(run, t, prompt, index)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(items=st.sets(texts, min_size=2, max_size=10), more=texts, seed=st.integers(0, 1000))
 def test_adding_an_item_moves_no_other(items: set[str], more: str, seed: int) -> None:
     before = sorted(items, key=lambda text: stable_order(seed, text))

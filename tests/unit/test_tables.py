@@ -41,7 +41,7 @@ def by_key(rows: list[dict]) -> list[dict]:
     return sorted(rows, key=lambda row: (row["prompt_id"], row["response_index"]))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=samples_rows, data=st.data())
 def test_what_is_written_is_read_back_whatever_the_row_order(tmp_path_factory, rows: list[dict], data) -> None:
     folder = tmp_path_factory.mktemp("round")

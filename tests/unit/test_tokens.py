@@ -89,7 +89,7 @@ said = st.lists(
 
 
 @given(question=said, answer=said)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_whatever_is_said_no_turn_is_added_or_ended(tokenizer, question: str, answer: str) -> None:
     turns = [("user", question), ("assistant", answer)]
     ids = chat_ids(tokenizer, turns, add_generation_prompt=False)

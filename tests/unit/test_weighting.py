@@ -74,7 +74,7 @@ def test_compared_counts_the_responses_with_both_scores() -> None:
     }
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(lists=two_lists(), data=st.data())
 def test_responses_without_either_score_are_as_if_they_were_not_there(lists, data) -> None:
     whole = [[*side] for side in lists]
@@ -94,7 +94,7 @@ def test_a_table_with_nothing_to_compare_leaves_every_prompt_out() -> None:
     assert measure_prompts(table)["left_out"].tolist() == [MISSING]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_shuffled_rows_give_the_same_table(data) -> None:
     prompts = {f"p{i}": data.draw(two_lists()) for i in range(data.draw(st.integers(1, 4)))}
@@ -103,7 +103,7 @@ def test_shuffled_rows_give_the_same_table(data) -> None:
     pd.testing.assert_frame_equal(measure_prompts(table), measure_prompts(table.iloc[order]))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(lists=two_lists(), data=st.data())
 def test_a_response_sampled_twice_is_one_more_tie(lists, data) -> None:
     # The copy gets the same rewards: a tie on both sides, never agreement by itself.
@@ -249,7 +249,7 @@ def plain_weights(rows: list[dict], how: Weighting) -> list[float]:
     return weights
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(measured=measured_tables(), how=weightings())
 def test_weights_follow_their_settings_and_never_go_missing_in_silence(measured: pd.DataFrame, how: Weighting) -> None:
     table = weigh_prompts(measured, how)

@@ -108,7 +108,7 @@ def test_each_pair_is_asked_in_both_orders_and_nothing_else() -> None:
     assert judged["words_first"].tolist() == ["1", ""]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(

