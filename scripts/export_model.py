@@ -26,7 +26,7 @@ from cream.errors import UserError
 from cream.exports import model_name
 from cream.model_folders import copy_model, parameters
 from cream.paths import BASE, Owner, owner
-from cream.promises import TRAINED
+from cream.promises import EXPORTED
 from cream.records import record_path
 from cream.tables import PAIRS, SPLIT, read_table
 
@@ -119,4 +119,4 @@ if __name__ == "__main__":
     flags.add_argument("--method", type=json.loads, help="the method's full row as JSON")
     flags.add_argument("--merge-on", type=stage.input_path, help="merge the adapter; split to measure the change on")
     flags.add_argument("--export", type=stage.output_path, required=True, help="folder to make")
-    stage.run(flags, main, determinism="C", tolerance=TRAINED)
+    stage.run(flags, main, determinism="C", tolerance=EXPORTED)

@@ -223,8 +223,9 @@ def test_json_is_compared_by_value(tmp_path: Path) -> None:
     assert found.said[0] == "metrics.acc: 1.0 ours, 0.5 theirs"
     assert "2 of 6 values differ" in found.said
     assert found.said[-1] == "the largest difference of two numbers is 1, at items[1].acc"
-    assert compare(*paths, Tolerance(rows=2 / 6)).verdict == WITHIN_TOLERANCE
-    assert compare(*paths, Tolerance(rows=1 / 6)).verdict == DIVERGED
+    assert compare(*paths, Tolerance(absolute=0.5, rows=1 / 4)).verdict == WITHIN_TOLERANCE
+    assert compare(*paths, Tolerance(absolute=0.5, rows=0.24)).verdict == DIVERGED
+    assert compare(*paths, Tolerance(absolute=0.49, rows=1.0)).verdict == DIVERGED  # the metric is no row
     del ours["items"][0]
     paths[0].write_text(json.dumps({**theirs, "items": theirs["items"][:1]}))
     assert "items[1].id: nothing ours, 'y' theirs" in compare(*paths).said

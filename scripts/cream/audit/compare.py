@@ -30,11 +30,13 @@ def compare(
     tolerance: Tolerance | None = None,
     names: tuple[str, str] = ("ours", "theirs"),
     artifact: str = "",
+    start: Path | None = None,
 ) -> Comparison:
     """Hold two files or folders against each other. `names`: what the sentences call them.
 
     `tolerance`: of the stage that made them (promises.py), its distances relative to `theirs`; without one only
     content counts. `artifact`: the recorded name, by which harmless files of a folder are known (harmless.py).
+    `start`: the model's folder that a training of both began with.
     """
     for path, name in zip((ours, theirs), names, strict=True):
         if not path.exists():
@@ -46,7 +48,7 @@ def compare(
         ]
         return Comparison(DIVERGED, [f"it is {', '.join(kinds)}"], {})
     if ours.is_dir():
-        return _folders(ours, theirs, tolerance, names, artifact)
+        return _folders(ours, theirs, tolerance, names, artifact, start)
     return _files(ours, theirs, tolerance, names)
 
 
@@ -76,7 +78,12 @@ def _difference(kind: str, ours: Path, theirs: Path, tolerance: Tolerance | None
 
 
 def _folders(
-    ours: Path, theirs: Path, tolerance: Tolerance | None, names: tuple[str, str], artifact: str
+    ours: Path,
+    theirs: Path,
+    tolerance: Tolerance | None,
+    names: tuple[str, str],
+    artifact: str,
+    start: Path | None,
 ) -> Comparison:
     """File by file; tensors of all files together, so that another division into files is no difference of numbers."""
     mine, others = ({str(path.relative_to(folder)): path for path in files_below(folder)} for folder in (ours, theirs))
@@ -100,7 +107,8 @@ def _folders(
     if tensors and all(file_digests(path)["kind"] == "tensors" for found in (mine, others) for path in _tensors(found)):
         from cream.audit.differences.tensors import differences
 
-        whole = differences(_tensors(mine), _tensors(others), tolerance, names)
+        begun = sorted(start.glob(f"*{TENSORS}")) if start else None
+        whole = differences(_tensors(mine), _tensors(others), tolerance, names, begun)
         said = [*whole.said, *(line for line in said if line.partition(":")[0] not in tensors)]
         rest.append(WITHIN_TOLERANCE if whole.within else DIVERGED)
         data["difference"] = whole.data

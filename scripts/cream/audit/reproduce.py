@@ -134,7 +134,8 @@ def _compared(
     if sample:
         found = compare_sample(record, made, place, tolerance, NAMES)
     else:
-        found = compare(made, place, tolerance, NAMES, output)
+        start = record.data["settings"].get("start")  # of a training
+        found = compare(made, place, tolerance, NAMES, output, ledger.place(start) if start else None)
     if untouched:
         return found
     return Comparison(DIVERGED, ["what lies in the results is no longer what its record tells of", *found.said])

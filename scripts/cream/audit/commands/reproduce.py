@@ -31,7 +31,9 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
     which.add_argument(
         "artifacts", nargs="*", default=[], metavar="ARTIFACT", help="made again by the jobs that made them"
     )
-    which.add_argument("--stage", help="every job of this stage, named like its script: train_policy")
+    which.add_argument(
+        "--stage", action="append", help="every job of this stage, named like its script: train_policy; may be repeated"
+    )
     which.add_argument("--all", action="store_true", help="every job of the study")
     flags.add_argument("--sample", type=int, metavar="N", help="at least N prompts instead of all, where a stage can")
     flags.add_argument("--seed", type=int, default=1, help="draws the sample (1)")
@@ -70,11 +72,13 @@ def run(settings: argparse.Namespace) -> Outcome:
 def _asked(settings: argparse.Namespace, ledger: Ledger) -> list[Record]:
     if settings.artifacts:
         return ledger.makers({ledger.name(artifact) for artifact in settings.artifacts})
-    found = [record for record in ledger.in_order if settings.all or record.stage == settings.stage]
-    if not found:
-        stages = ", ".join(sorted({record.stage for record in ledger.records}))
-        raise UserError(f"no record is of a stage {settings.stage!r}: those here are of {stages or 'none'}")
-    return found
+    there = {record.stage for record in ledger.records}
+    for stage in settings.stage or ():
+        if stage not in there:
+            raise UserError(
+                f"no record is of a stage {stage!r}: those here are of {', '.join(sorted(there)) or 'none'}"
+            )
+    return [record for record in ledger.in_order if settings.all or record.stage in settings.stage]
 
 
 @contextlib.contextmanager

@@ -6,16 +6,21 @@ import math
 from pathlib import Path
 
 from cream.audit.differences.difference import LISTED, Difference, shown
+from cream.audit.differences.stored import BLOCK, holders, read
+from cream.audit.differences.training import share_of_training
 from cream.promises import Tolerance
-
-BLOCK = 1 << 22  # numbers that are turned into doubles at a time
 
 
 def differences(
-    ours: list[Path], theirs: list[Path], tolerance: Tolerance | None, names: tuple[str, str]
+    ours: list[Path],
+    theirs: list[Path],
+    tolerance: Tolerance | None,
+    names: tuple[str, str],
+    start: list[Path] | None = None,
 ) -> Difference:
-    """`ours` and `theirs`: the safetensors files of each. ‖ours − theirs‖ / ‖theirs‖ over all tensors of both."""
-    mine, others = _where(ours), _where(theirs)
+    """`ours` and `theirs`: the safetensors files of each. ‖ours − theirs‖ / ‖theirs‖ over all tensors of both; where
+    both were trained from `start`, the distance that counts is the share of that training (training.py)."""
+    mine, others = holders(ours), holders(theirs)
     said, reshaped = [], {}
     only = [sorted(mine.keys() - others.keys()), sorted(others.keys() - mine.keys())]
     for found, name in zip(only, names, strict=True):
@@ -23,7 +28,7 @@ def differences(
             said.append(f"{len(found)} tensors are {name} alone, the first is {shown(found[0])}")
     apart, norm, largest, differing = 0.0, 0.0, (0.0, None), []
     for name in sorted(mine.keys() & others.keys()):
-        a, b = _read(mine[name], name), _read(others[name], name)
+        a, b = read(mine[name], name), read(others[name], name)
         if a.shape != b.shape or a.dtype != b.dtype:
             reshaped[name] = [f"{tensor.dtype} {list(tensor.shape)}".removeprefix("torch.") for tensor in (a, b)]
             continue
@@ -42,35 +47,23 @@ def differences(
             f"over all; the largest difference of two numbers is {largest[0]:.3g}, in {shown(largest[1])}"
         )
     same_form = not any(only) and not reshaped
+    counted, shares = relative, {}
+    if start is not None and same_form and differing:
+        counted = share_of_training(ours, theirs, start)
+        shares = {"share_of_training": counted}
+        said.append(f"beside what training changed that is ‖a − b‖ / ‖b − start‖ = {counted:.3g}")
     return Difference(
-        tolerance is not None and same_form and relative <= tolerance.tensors,
+        tolerance is not None and same_form and counted <= tolerance.tensors,
         said,
         {
             "relative": relative,
+            **shares,
             "largest": {"size": largest[0], "tensor": largest[1]} if differing else None,
             "differing": differing,
             "other_form": reshaped,
             "alone": dict(zip(names, only, strict=True)),
         },
     )
-
-
-def _where(files: list[Path]) -> dict[str, Path]:
-    """Tensor → the file that holds it."""
-    from safetensors import safe_open
-
-    found = {}
-    for path in files:
-        with safe_open(path, framework="pt") as tensors:
-            found.update(dict.fromkeys(tensors.keys(), path))
-    return found
-
-
-def _read(path: Path, name: str):
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as tensors:
-        return tensors.get_tensor(name)
 
 
 def _measured(ours, theirs) -> tuple[float, float, float]:
