@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cream import stage
 from cream.phases import importing
-from cream.promises import EVALUATED
+from cream.promises import CONTESTED
 from cream.tables import read_table, write_table
 from cream.win_rates.tables import ANSWERS, JUDGED
 from cream.win_rates.verdicts import preference_in_likelihoods, preference_in_words
@@ -64,4 +64,4 @@ if __name__ == "__main__":
     flags.add_argument("--judged", type=stage.output_path, required=True, help="table to write")
     flags.add_argument("--kept", type=Path, required=True, help="where an endpoint's answers are kept")
     stage.add_run_flags(flags)
-    stage.run(flags, main, determinism="C", tolerance=EVALUATED)
+    stage.run(flags, main, determinism="C", tolerance=CONTESTED)

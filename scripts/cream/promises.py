@@ -43,3 +43,5 @@ TRAINED = Tolerance(tensors=0.4)
 EXPORTED = Tolerance(tensors=1e-5)
 # Items near a tie fall to the other side, and answers of a model in doubt are other texts.
 EVALUATED = Tolerance(absolute=0.05, relative=0.05, rows=0.2)
+# What a judge says may be its log-probabilities, written out, and a judge in doubt falls to the other side.
+CONTESTED = Tolerance(absolute=0.1, rows=0.8)
