@@ -46,7 +46,7 @@ def differences(ours: Path, theirs: Path, tolerance: Tolerance | None, names: tu
     mine, others = (json.loads(path.read_text(encoding="utf-8")) for path in (ours, theirs))
     found = list(apart(mine, others))
     paths = [[path for path, _ in leaves(value)] for value in (mine, others)]
-    total, in_lists = (max(sum(map(counts, each)) for each in paths) for counts in (lambda _: True, _in_list))
+    total, in_lists = max(map(len, paths)), max(sum(map(_in_list, each)) for each in paths)
     far = [path for path, a, b in found if beyond(a, b, tolerance or NOTHING)]
     sizes = [(abs(a - b), path) for path, a, b in found if is_number(a) and is_number(b)]
     largest = max((size for size in sizes if size[0] == size[0]), default=None)
