@@ -94,7 +94,8 @@ def test_training_undone_is_seen_though_the_tensors_lie_close(tmp_path: Path) ->
 
 @pytest.mark.parametrize("kind", [adapter, whole])
 @pytest.mark.parametrize("spoilt", [math.nan, math.inf])
-def test_what_is_no_number_is_infinitely_far(kind, spoilt: float, tmp_path: Path) -> None:
-    ours = kind(1)
-    next(iter(ours.values()))[0, 0] = spoilt
-    assert share_of_training(*stored(tmp_path, ours, kind(1), kind(2))) == math.inf
+@pytest.mark.parametrize("at", [0, 1, 2], ids=["ours", "theirs", "start"])
+def test_what_is_no_number_is_infinitely_far(kind, spoilt: float, at: int, tmp_path: Path) -> None:
+    models = [kind(1), kind(2), kind(3)]
+    next(iter(models[at].values()))[0, 0] = spoilt
+    assert share_of_training(*stored(tmp_path, *models)) == math.inf

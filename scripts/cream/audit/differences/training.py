@@ -30,7 +30,7 @@ def share_of_training(ours: list[Path], theirs: list[Path], start: list[Path]) -
         apart, moved = apart + _squared_distance(a, b), moved + _squared_distance(b, began)
     if apart == 0:
         return 0.0
-    return math.sqrt(apart / moved) if moved > 0 and math.isfinite(apart) else math.inf
+    return math.sqrt(apart / moved) if 0 < moved < math.inf else math.inf
 
 
 def _partner(name: str) -> str:
